@@ -1,0 +1,41 @@
+// The load: time burnt at known places in known shares, and a checksum of what was interpreted.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ast.h"
+
+namespace standin {
+
+// A place that burns time. body indexes Script::bodies; line is 0 in a BiF; share is in percent of an iteration.
+struct Work {
+	size_t body = 0;
+	int line = 0;
+	double share = 0;
+	double spent = 0; // what a dry run would have burnt here
+};
+
+// Makes one percent of an iteration last us / 100 of CPU time. Takes some 50 ms.
+void calibrate(double us);
+// From now on work is added to Work::spent instead of being done.
+void dry_run(bool on);
+void work(Work& place);
+// Burns about this much CPU time.
+void burn(double us);
+
+extern uint64_t checksum; // of the statements executed, in order
+
+inline void step(uint64_t what) { checksum = (checksum ^ what) * 0x100000001b3; }
+
+class WorkExpr : public zeek::detail::Expr {
+public:
+	WorkExpr(const zeek::detail::Location& place, Work* w) : Expr(zeek::detail::EXPR_WORK, place), to_do(w) {}
+	zeek::Val* Eval(zeek::detail::Frame*) const override;
+	Work* to_do;
+};
+
+int64_t thread_cpu_ns(); // CPU time of the calling thread
+int64_t wall_ns();
+
+} // namespace standin

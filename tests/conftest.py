@@ -1,0 +1,31 @@
+"""Fixtures for every test; tests marked live or zeek are skipped, with the remedy, where they cannot run."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import targets
+from zeekspy import standin
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("live") and (why := targets.why_not_live()):
+        pytest.skip(why)
+    if item.get_closest_marker("zeek") and not targets.zeeks():
+        pytest.skip("no Zeek here: install one, or name executables in ZEEKSPY_ZEEKS (colons between)")
+
+
+@pytest.fixture(params=standin.ERAS, ids=lambda era: f"era{era}")
+def era(request: pytest.FixtureRequest) -> str:
+    """Each era of the stand-in target in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def target(era: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A running stand-in of each era, busy in scripts all the time, past its first event."""
+    with targets.running(era) as process:
+        yield process

@@ -1,0 +1,1 @@
+"""What tests share: targets to profile, and whether this machine lets us."""

@@ -21,7 +21,7 @@ const char usage[] =
 	"Runs a built-in Zeek script for ever, or for S seconds, or N iterations; SIGTERM and SIGINT end it.\n"
 	"  --idle F       be blocked for this fraction of the time (default 0)\n"
 	"  --core F       spend this fraction of the CPU time outside any script (default 0)\n"
-	"  --micro        functions of 1 to 20 us, as in a real Zeek, instead of 50 to 1000\n"
+	"  --micro        functions of 1 to 20 us on average, as in a real Zeek, instead of 50 to 1000\n"
 	"  --stale        leave a stale entry at the bottom of the call stack\n"
 	"  --steps        print iterations and a checksum of the statements executed at exit\n"
 	"  --measured     print the CPU and wall time measured at exit, as JSON\n"
@@ -145,8 +145,8 @@ Measured run(standin::Script& script, const Options& o) {
 
 void print_truth(standin::Script& script, const Options& o, double iteration_us) {
 	std::string shares = standin::describe_shares(script);
-	printf("{\"version\": \"%s\", \"era\": %d, \"iteration_us\": %g, \"stale\": %d,\n", version, ZEEK_ERA, iteration_us, o.stale);
-	printf(" \"idle\": %g, \"core\": %g,\n %s}\n", o.idle, o.core, shares.c_str());
+	printf("{\"version\": \"%s\", \"era\": %d, \"iteration_us\": %g,\n", version, ZEEK_ERA, iteration_us);
+	printf(" \"stale\": %d, \"idle\": %g, \"core\": %g,\n %s}\n", o.stale, o.idle, o.core, shares.c_str());
 }
 
 } // namespace

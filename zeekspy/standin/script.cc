@@ -181,6 +181,7 @@ void add_stale_event(Script& s) {
 }
 
 void run_script(Script& s) {
+	next_iteration();
 	for ( auto& event : s.events ) {
 		run_state::network_time += 0.001;
 		event.handler->Call(&event.args);

@@ -1,4 +1,10 @@
-// The built-in script: four events that between them show what real script stacks look like, in known shares.
+// The built-in script: four events that between them show what real script stacks look like, in known shares. In percent
+// of an iteration's CPU time, callees' own in brackets:
+//
+//   connection_state_remove  50 = 5 + Conn::set_conn (20 + Conn::determine_service (10 + fmt 5)) + Conn::finalize (6 + 4)
+//   http_header              30 = 10 + lambda 4, 6 + sha256_hash 8, 2: three bodies in three files
+//   dns_request              15 = 3 + DNS::walk_labels twelve times (1), one in the other
+//   ssl_established           5 = 1 + Log::__write (1 + SSL::log_policy, called from C++ (1.5 + md5_hash 1.5))
 #pragma once
 
 #include <deque>

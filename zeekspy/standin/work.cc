@@ -11,6 +11,7 @@ namespace {
 
 double loops_per_us = 0;
 double loops_per_percent = 0;
+double stretch = 1; // of the iteration that runs
 bool dry = false;
 
 int64_t now(clockid_t clock) {
@@ -47,11 +48,17 @@ void calibrate(double us) {
 
 void dry_run(bool on) { dry = on; }
 
+void next_iteration() {
+	static uint32_t random = 1;
+	random = random * 1664525 + 1013904223;
+	stretch = 0.5 + random / 4294967296.0;
+}
+
 void work(Work& place) {
 	if ( dry )
 		place.spent += place.share;
 	else
-		spin(place.share * loops_per_percent);
+		spin(place.share * loops_per_percent * stretch);
 }
 
 void burn(double us) { spin(us * loops_per_us); }

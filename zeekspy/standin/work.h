@@ -16,8 +16,11 @@ struct Work {
 	double spent = 0; // what a dry run would have burnt here
 };
 
-// Makes one percent of an iteration last us / 100 of CPU time. Takes some 50 ms.
+// Makes an iteration last us of CPU time on average. Takes some 50 ms.
 void calibrate(double us);
+// Draws the length of the iteration that begins, from half to one and a half of the average: all work is stretched alike,
+// so the shares stay, but no period of the script can beat with a sampler's clock or the scheduler's slices.
+void next_iteration();
 // From now on work is added to Work::spent instead of being done.
 void dry_run(bool on);
 void work(Work& place);

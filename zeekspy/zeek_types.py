@@ -1,0 +1,252 @@
+"""What Zeek calls things, era by era: the one module that knows the names of its classes, members and globals.
+
+Three eras of names (src/ of Zeek v3.0.0 to 9.1.0-dev): global ones up to 3.1, a mix in 3.2, ``zeek::`` and
+``zeek::detail::`` from 4.0 on. A new Zeek that renames something needs an alternative here and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Need = Literal["core", "chain", "extra"]
+"""core: every walk needs it. chain: a version that has the class has it. extra: some versions have it, others not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One field of a layout: ``name`` within its class, and where C++ keeps it, the first path that exists.
+
+    A path is dotted where it leads through a member: ``val.func_val`` is func_val of the union val.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    need: Need
+    width: bool
+    """Whether sizeof.CLASS.MEMBER is wanted too: its width differs between versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZeekClass:
+    """A class of Zeek's, as layouts name it (``name``) and as C++ did over time (``cpp``, the newest first)."""
+
+    name: str
+    cpp: tuple[str, ...]
+    units: tuple[str, ...]
+    """Source files in whose debug info to look first: where the class's virtual functions are defined."""
+    members: tuple[Member, ...]
+    size: Need | None
+    """Whether sizeof.CLASS is wanted."""
+
+
+def _class(
+    name: str,
+    cpp: str,
+    units: str = "",
+    core: str = "",
+    chain: str = "",
+    extra: str = "",
+    size: Need | None = None,
+) -> ZeekClass:
+    """Members are words: ``name``, ``name#`` (with its width), ``name=path|path`` (kept elsewhere in some versions)."""
+    members = []
+    needs: tuple[tuple[Need, str], ...] = (("core", core), ("chain", chain), ("extra", extra))
+    for need, words in needs:
+        for word in words.split():
+            field, _, paths = word.partition("=")
+            bare = field.rstrip("#")
+            members.append(Member(bare, tuple(paths.split("|")) if paths else (bare,), need, field != bare))
+    return ZeekClass(name, tuple(cpp.split()), tuple(units.split()), tuple(members), size)
+
+
+CLASSES: tuple[ZeekClass, ...] = (
+    _class(
+        "CallInfo",
+        "zeek::detail::CallInfo zeek::CallInfo CallInfo",
+        "Func.cc Frame.cc",
+        core="call",
+        extra="func frame args",
+        size="core",
+    ),
+    _class(
+        "Frame",
+        "zeek::detail::Frame zeek::Frame Frame",
+        "Frame.cc Func.cc",
+        core="function next_stmt call func_args",
+        extra="frame size current_offset captures call_loc",
+        size="core",
+    ),
+    _class("Frame.Element", "zeek::detail::Frame::Element", "Frame.cc", extra="val", size="extra"),
+    _class("Obj", "zeek::Obj Obj BroObj", "Obj.cc", core="location", extra="ref_cnt", size="extra"),
+    _class(
+        "Location",
+        "zeek::detail::Location zeek::Location Location",
+        "Obj.cc Func.cc",
+        core="filename first_line last_line",
+        size="core",
+    ),
+    _class("Func", "zeek::Func Func", "Func.cc", core="name kind# bodies type", extra="scope", size="core"),
+    _class(
+        "Func.Body",
+        "zeek::Func::Body Func::Body",
+        "Func.cc",
+        core="stmts",
+        extra="priority disabled",
+        size="core",
+    ),
+    _class(
+        "Stmt",
+        "zeek::detail::Stmt zeek::Stmt Stmt",
+        "Stmt.cc",
+        core="tag# access_count",
+        extra="last_access",
+        size="extra",
+    ),
+    _class("StmtList", "zeek::detail::StmtList StmtList", "Stmt.cc", chain="stmts#"),
+    _class("Expr", "zeek::detail::Expr Expr", "Expr.cc", chain="tag#", extra="type", size="extra"),
+    _class("CallExpr", "zeek::detail::CallExpr CallExpr", "Expr.cc", chain="func", extra="args"),
+    _class("NameExpr", "zeek::detail::NameExpr NameExpr", "Expr.cc", chain="id"),
+    _class(
+        "ID",
+        "zeek::detail::ID zeek::ID ID",
+        "ID.cc Func.cc",
+        chain="val",
+        extra="name type attrs offset scope# is_export is_const is_enum_const is_type is_option",
+    ),
+    _class("FuncType", "zeek::FuncType FuncType", "Type.cc", core="flavor#", extra="args yield"),
+    _class("FuncVal", "zeek::FuncVal FuncVal", "Val.cc", chain="func_val=func_val|val.func_val"),
+    # The self-check walks these from the event registry.
+    _class("EventRegistry", "zeek::EventRegistry EventRegistry", "EventRegistry.cc", chain="handlers"),
+    _class(
+        "EventHandler",
+        "zeek::EventHandler EventHandler",
+        "EventHandler.cc EventRegistry.cc",
+        chain="name local",
+        extra="type used enabled",
+        size="chain",
+    ),
+    # Chained up to 3.2, open addressing from 4.0 on, a template from 5.1 on: its parameter does not change the layout.
+    _class(
+        "Dictionary",
+        "zeek::Dictionary< zeek::Dictionary Dictionary",
+        "Dict.cc Val.cc",
+        extra="tbl num_buckets num_entries tbl2 num_buckets2 num_entries2 table log2_buckets capacity max_entries "
+        "order",
+        size="extra",
+    ),
+    _class(
+        "DictEntry",
+        "zeek::detail::DictEntry< zeek::detail::DictEntry zeek::DictEntry DictEntry",
+        "Dict.cc Val.cc",
+        extra="value key len hash distance# key_size#",
+        size="extra",
+    ),
+    # State of the script interpreter beyond the stack: variables, values, attributes.
+    _class("Scope", "zeek::detail::Scope Scope", "Scope.cc", extra="scope_id local ordered_vars"),
+    _class("Type", "zeek::Type BroType", "Type.cc", extra="tag# name"),
+    _class("RecordType", "zeek::RecordType RecordType", "Type.cc", extra="num_fields types"),
+    _class("TypeDecl", "zeek::TypeDecl TypeDecl", "Type.cc", extra="id type attrs"),
+    _class("TableType", "zeek::TableType TableType", "Type.cc", extra="yield_type"),
+    _class("Val", "zeek::Val Val", "Val.cc", extra="type val", size="extra"),
+    _class("IntVal", "zeek::detail::IntValImplementation", "Val.cc", extra="int_val"),
+    _class("CountVal", "zeek::detail::UnsignedValImplementation", "Val.cc", extra="uint_val"),
+    _class("DoubleVal", "zeek::detail::DoubleValImplementation", "Val.cc", extra="double_val"),
+    _class("StringVal", "zeek::StringVal StringVal", "Val.cc", extra="string_val=string_val|val.string_val"),
+    _class("String", "zeek::String BroString", "ZeekString.cc BroString.cc Val.cc", extra="b n"),
+    _class("AddrVal", "zeek::AddrVal AddrVal", "Val.cc", extra="addr_val=addr_val|val.addr_val"),
+    _class("SubNetVal", "zeek::SubNetVal SubNetVal", "Val.cc", extra="subnet_val=subnet_val|val.subnet_val"),
+    _class("ListVal", "zeek::ListVal ListVal", "Val.cc", extra="vals"),
+    _class(
+        "TableVal",
+        "zeek::TableVal TableVal",
+        "Val.cc",
+        extra="table_val=table_val|val.table_val attrs expire_time",
+    ),
+    _class("TableEntryVal", "zeek::TableEntryVal TableEntryVal", "Val.cc", extra="val expire_access_time"),
+    _class("VectorVal", "zeek::VectorVal VectorVal", "Val.cc", extra="vector_val=vector_val|val.vector_val"),
+    _class(
+        "RecordVal",
+        "zeek::RecordVal RecordVal",
+        "Val.cc",
+        extra="record_val=record_val|val.record_val num_fields rt",
+    ),
+    _class("ZValElement", "zeek::ZValElement", "Val.cc", extra="is_set is_managed tag zval", size="extra"),
+    _class("Attributes", "zeek::detail::Attributes Attributes", "Attr.cc", extra="attrs"),
+    _class("Attr", "zeek::detail::Attr Attr", "Attr.cc", extra="tag# expr"),
+    # Optimized bodies (-O ZAM), Zeek 4.2+.
+    _class(
+        "ZBody",
+        "zeek::detail::ZBody",
+        "ZBody.cc",
+        extra="func_name insts end_pc=end_pc|ninst frame_denizens frame_size fixed_frame globals inst_cnt ncall "
+        "tot_CPU_time",
+    ),
+    _class("ZInst", "zeek::detail::ZInst", "ZBody.cc ZInst.cc", extra="op# v1 aux loc call_expr func", size="extra"),
+    _class("ZAMLocInfo", "zeek::detail::ZAMLocInfo", "ZBody.cc Profile.cc", extra="func_name modules loc parent"),
+    _class("GlobalInfo", "zeek::detail::GlobalInfo", "ZBody.cc", extra="id slot", size="extra"),
+    # Events waiting and being dispatched.
+    _class(
+        "EventMgr",
+        "zeek::EventMgr EventMgr",
+        "Event.cc",
+        extra="num_events_queued num_events_dispatched current head tail",
+    ),
+    _class("Event", "zeek::Event Event", "Event.cc", extra="handler next_event"),
+)
+
+BY_NAME: Mapping[str, ZeekClass] = MappingProxyType({c.name: c for c in CLASSES})
+
+LIST_FIELD = ("StmtList", "stmts")
+LIST_MEMBERS = ("entries", "num_entries")
+"""Of the List that StmtList.stmts is, or points to, before Zeek 6.1; then it became a std::vector."""
+
+EITHER = (("CallInfo.func", "CallInfo.frame"),)
+"""Of these exactly one exists: functions are in the call stack up to 8.0, frames from 8.1 on."""
+
+STRING_FIELD = ("Func", "name")
+"""A std::string: its size tells the C++ library."""
+
+STRING_SIZES: Mapping[int, str] = MappingProxyType({32: "libstdc++", 24: "libc++", 8: "libstdc++-old"})
+"""sizeof(std::string) to the name of its layout."""
+
+SYMBOLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "call_stack": ("_ZN4zeek6detail10call_stackE", "call_stack"),
+        "g_frame_stack": ("g_frame_stack", "_ZN4zeek6detail13g_frame_stackE"),
+        "version": ("version",),
+        "event_registry": ("_ZN4zeek14event_registryE", "event_registry"),
+        "event_mgr": ("_ZN4zeek9event_mgrE", "mgr"),
+        "network_time": ("_ZN4zeek9run_state12network_timeE", "network_time"),
+        "processing_start_time": ("_ZN4zeek9run_state21processing_start_timeE", "processing_start_time"),
+        "zeek_start_time": ("_ZN4zeek9run_state15zeek_start_timeE", "bro_start_time"),
+        "terminating": ("_ZN4zeek9run_state11terminatingE", "terminating"),
+        "num_events_queued": ("num_events_queued",),
+        "num_events_dispatched": ("num_events_dispatched",),
+        "global_scope": ("_ZN4zeek6detail12global_scopeEv", "_Z12global_scopev"),
+        "script_coverage_mgr": ("_ZN4zeek6detail19script_coverage_mgrE", "brofiler"),
+        "current_connections": (
+            "_ZN4zeek10Connection19current_connectionsE",
+            "_ZN10Connection19current_connectionsE",
+        ),
+        "current_timers": ("_ZN4zeek6detail8TimerMgr14current_timersE", "_ZN8TimerMgr14current_timersE"),
+    }
+)
+"""Globals by the name layouts use, to the mangled names they have had, the newest first.
+
+In Zeek 4.0 the old global names stay as references beside the new ones: their symbols hold an address.
+"""
+
+NEEDED_SYMBOLS = ("call_stack", "version")
+"""Without these a file is not a Zeek, or not one that can be profiled."""
+
+VERSION_FUNCTION = re.compile(rb"(?:zeek|bro)_version_\w+")
+"""A symbol every Zeek defines; its name ends in ``_debug`` in builds with -DDEBUG, whose classes have more members."""
+
+
+def is_debug_build(version_functions: list[bytes]) -> bool:
+    """Whether the names that matched VERSION_FUNCTION are those of a build with -DDEBUG."""
+    return bool(version_functions) and all(n.endswith(b"_debug") for n in version_functions)

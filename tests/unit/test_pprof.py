@@ -168,6 +168,14 @@ def test_pprof_gives_bifs_no_file_and_leaves_out_empty_labels() -> None:
     assert [message.string_table[label.key] for label in message.sample[0].label] == ["pid"]
 
 
+def test_lines_that_cannot_be_are_not_written() -> None:
+    profile = Profile()
+    profile.add((Frame("f", "event", "/x/y.zeek", -7, Body("/x/y.zeek", -3, -2)),), (), 1, 1, 1)
+    message = pprof.encode(profile)
+    assert (message.function[0].start_line, message.location[0].line[0].line) == (0, 0)
+    assert own_and_total(pprof.decode(message)) == own_and_total(profile)
+
+
 def test_a_body_of_known_kind_speaks_for_one_of_unknown_kind() -> None:
     profile = Profile()
     for line, kind in enumerate((None, "hook", None), start=7):

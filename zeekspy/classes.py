@@ -64,9 +64,8 @@ class Classes:
                     self._scan(unit)
                 else:
                     rest.append(unit)
-        if self._missing():
-            for dwarf in self._dwarfs:
-                self._scan_types(dwarf)
+        for dwarf in self._dwarfs:
+            self._scan_types(dwarf)
         for i, unit in enumerate(rest):
             if not i % 16 and not self._missing():
                 break

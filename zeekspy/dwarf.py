@@ -68,7 +68,7 @@ def _generate(
     debug = [find(e, Path(debug_file) if debug_file is not None and e is elf else None) for e in elfs]
     classes = Classes([Dwarf(file) for file in debug], progress)
     classes.search()
-    fields, stdlib = _fields(classes, elf.name)
+    fields, stdlib = _fields(classes, elf.name, elf.stdlib)
     progress(1.0)
     seen: dict[str, Any] = {
         "version": version,
@@ -147,10 +147,9 @@ def _compiler(classes: Classes) -> str | None:
 # ---- fields
 
 
-def _fields(classes: Classes, file: str) -> tuple[dict[str, int], str]:
-    """The fields, and the C++ library as the size of std::string tells it."""
+def _fields(classes: Classes, file: str, stdlib: str) -> tuple[dict[str, int], str]:
+    """The fields, and the C++ library: ``stdlib`` unless the size of a std::string tells otherwise."""
     fields: dict[str, int] = {}
-    stdlib = None
     for c in zeek_types.CLASSES:
         die = classes.find(c)
         if die is None:
@@ -173,14 +172,12 @@ def _fields(classes: Classes, file: str) -> tuple[dict[str, int], str]:
             if member.width:
                 fields[f"sizeof.{c.name}.{member.name}"] = _size(kind, f"{c.name}.{member.name}")
             if (c.name, member.name) == zeek_types.STRING_FIELD:
-                stdlib = zeek_types.STRING_SIZES.get(_size(kind, f"{c.name}.{member.name}"))
+                stdlib = _stdlib(kind) or stdlib
             if (c.name, member.name) == zeek_types.LIST_FIELD:
-                fields.update(_list_fields(classes, kind))
+                fields.update(_list_fields(classes, kind, file))
     for either in zeek_types.EITHER:
         if sum(name in fields for name in either) != 1:
             raise _absent(classes, file, f"exactly one of {' and '.join(either)}", either)
-    if stdlib is None:
-        raise DebugInfoError(f"the debug info of {file} has a Func.name that is no std::string known to zeekspy")
     return fields, stdlib
 
 
@@ -249,31 +246,51 @@ def _offset(die: Die, field: str) -> int:
     return value
 
 
-def _size(die: Die, field: str) -> int:
-    """The size of a type in bytes."""
+def _underlying(die: Die) -> Die:
+    """The type behind typedefs and qualifiers, and behind a reference to a type unit."""
     for _ in range(MAX_NESTING):
-        size = die.number(dies.AT_BYTE_SIZE)
-        if size is not None:
-            return size
-        if die.tag in dies.POINTERS:
-            return die.unit.shape.address
-        target = die.follow(dies.AT_SIGNATURE) or die.follow(dies.AT_TYPE)
+        target = die.follow(dies.AT_TYPE) if die.tag in dies.TRANSPARENT else die.follow(dies.AT_SIGNATURE)
         if target is None:
             break
         die = target
-    raise DebugInfoError(f"the debug info does not say how large {field} is")
+    return die
 
 
-def _list_fields(classes: Classes, kind: Die) -> Iterator[tuple[str, int]]:
+def _size(die: Die, field: str) -> int:
+    """The size of a type in bytes."""
+    die = _underlying(die)
+    if die.tag in dies.POINTERS:
+        return die.unit.shape.address
+    size = die.number(dies.AT_BYTE_SIZE)
+    if size is None and (die.text(dies.AT_NAME) or b"").startswith(zeek_types.VECTOR):
+        return zeek_types.VECTOR_SIZE
+    if size is None or not 0 < size < 1 << 20:
+        raise DebugInfoError(f"the debug info does not say how large {field} is")
+    return size
+
+
+def _stdlib(kind: Die) -> str | None:
+    """Which C++ library has a std::string of this size; None where it is only declared (clang)."""
+    size = _underlying(kind).number(dies.AT_BYTE_SIZE)
+    if size is None:
+        return None
+    if size not in zeek_types.STRING_SIZES:
+        raise DebugInfoError(f"Func.name is no std::string known to zeekspy: it has {size} bytes")
+    return zeek_types.STRING_SIZES[size]
+
+
+def _list_fields(classes: Classes, kind: Die, file: str) -> Iterator[tuple[str, int]]:
     """Of the List that holds a StmtList's statements, in it or behind a pointer; nothing for a std::vector."""
-    for _ in range(MAX_NESTING):
-        if kind.tag in dies.CLASS_TAGS:
-            break
-        target = kind.follow(dies.AT_TYPE)
-        if target is None:
-            return
-        kind = target
+    kind = _underlying(kind)
+    if kind.tag in dies.POINTERS:
+        kind = _underlying(kind.follow(dies.AT_TYPE) or kind)
+    if (kind.text(dies.AT_NAME) or b"").startswith(zeek_types.VECTOR):
+        return
+    somewhere = classes.find(zeek_types.BY_NAME["List"])
     for name in zeek_types.LIST_MEMBERS:
         found = _member(classes, kind, name, f"List.{name}", 0)
-        if found is not None:
-            yield f"List.{name}", found[0]
+        if found is None and somewhere is not None:
+            found = _member(classes, somewhere, name, f"List.{name}", 0)
+        if found is None:
+            raise _absent(classes, file, f"the member {name} of the List in a StmtList", ("List", "PList"))
+        yield f"List.{name}", found[0]

@@ -107,6 +107,8 @@ CLASSES: tuple[ZeekClass, ...] = (
         size="extra",
     ),
     _class("StmtList", "zeek::detail::StmtList StmtList", "Stmt.cc", chain="stmts#"),
+    # Its members become fields only where a StmtList uses one, see LIST_FIELD.
+    _class("List", "zeek::List< List<", "Stmt.cc"),
     _class("Expr", "zeek::detail::Expr Expr", "Expr.cc", chain="tag#", extra="type", size="extra"),
     _class("CallExpr", "zeek::detail::CallExpr CallExpr", "Expr.cc", chain="func", extra="args"),
     _class("NameExpr", "zeek::detail::NameExpr NameExpr", "Expr.cc", chain="id"),
@@ -204,6 +206,9 @@ LIST_FIELD = ("StmtList", "stmts")
 LIST_MEMBERS = ("entries", "num_entries")
 """Of the List that StmtList.stmts is, or points to, before Zeek 6.1; then it became a std::vector."""
 
+VECTOR, VECTOR_SIZE = b"vector<", 24
+"""A std::vector is three pointers in every C++ library. Clang often declares one without its size."""
+
 EITHER = (("CallInfo.func", "CallInfo.frame"),)
 """Of these exactly one exists: functions are in the call stack up to 8.0, frames from 8.1 on."""
 
@@ -243,7 +248,7 @@ In Zeek 4.0 the old global names stay as references beside the new ones: their s
 NEEDED_SYMBOLS = ("call_stack", "version")
 """Without these a file is not a Zeek, or not one that can be profiled."""
 
-VERSION_FUNCTION = re.compile(rb"(?:zeek|bro)_version_\w+")
+VERSION_FUNCTION = re.compile(rb"(?:zeek|bro)_version_\d\w*")
 """A symbol every Zeek defines; its name ends in ``_debug`` in builds with -DDEBUG, whose classes have more members."""
 
 

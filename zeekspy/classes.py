@@ -204,10 +204,12 @@ def _entries(unit: Unit, wanted: set[str], scopes: set[str]) -> Iterator[tuple[s
 
 def _qualified(die: Die, scope: str, declared: dict[int, str]) -> str:
     """The full name of a namespace or class; of a class defined away from its declaration, that of the declaration."""
+    _, declaration = die.attributes.get(dies.AT_SPECIFICATION, (0, None))
+    if declaration is not None:  # as GCC writes type units: the namespaces hold a declaration only
+        return declared.get(declaration, "") if isinstance(declaration, int) else ""
     name = die.text(dies.AT_NAME)
     if name is None:
-        specification = die.attributes.get(dies.AT_SPECIFICATION)
-        return declared.get(specification[1], "") if specification and isinstance(specification[1], int) else ""
+        return ""
     text = name.decode("utf-8", "replace")
     return f"{scope}::{text}" if scope else text
 

@@ -63,7 +63,7 @@ EMPTY = DebugSection(b"", 0, 0)
 
 
 class DebugFile:
-    """The DWARF sections of one file. ``infos`` are .debug_info and .debug_types, an object file may have several."""
+    """The DWARF sections of one file, mapped or copied: ``elf`` may be closed afterwards."""
 
     def __init__(self, elf: Elf) -> None:
         self.elf = elf
@@ -76,7 +76,7 @@ class DebugFile:
                 if s.type == SHT_RELA:
                     relocations.setdefault(s.info, []).append(s)
         self.infos: list[tuple[DebugSection, bool]] = []
-        """Each with whether it is .debug_types, whose units (DWARF 4) do not say what they are."""
+        """.debug_info and .debug_types, each with whether it is the latter. An object file may have several."""
         loaded: dict[str, DebugSection] = {}
         for s in sections:
             plain = s.name.replace(".zdebug_", ".debug_", 1)
@@ -185,11 +185,12 @@ class DebugFile:
             path = Path(link.decode("utf-8", "replace"))
             ident = build_id[:64].hex()
             for candidate in (Path(self.name).resolve().parent / path, by_build_id(ident)):
-                if candidate is not None and (elf := _open_if(candidate)) is not None:
+                if candidate is None or (elf := _open_if(candidate)) is None:
+                    continue
+                with elf:
                     if elf.build_id == ident:
                         self._alt = DebugFile(elf)
                         return self._alt
-                    elf.close()
             raise DebugInfoError(
                 f"the debug info of {self.name} is shared with {path} (dwz), which is not here",
                 "Install the debug package that this file belongs to.",
@@ -224,12 +225,12 @@ def find(elf: Elf, debug_file: Path | None = None) -> DebugFile:
     DebugInfoError says where it was looked for. A file with another build-id or checksum is not taken.
     """
     if debug_file is not None:
-        other = Elf(debug_file)
-        if elf.build_id and other.build_id and elf.build_id != other.build_id:
-            raise DebugInfoError(
-                f"{debug_file} has build-id {other.build_id}, {elf.name} has {elf.build_id}: two builds"
-            )
-        found = DebugFile(other)
+        with Elf(debug_file) as other:
+            if elf.build_id and other.build_id and elf.build_id != other.build_id:
+                raise DebugInfoError(
+                    f"{debug_file} has build-id {other.build_id}, {elf.name} has {elf.build_id}: two builds"
+                )
+            found = DebugFile(other)
         if not found.has_dwarf:
             raise DebugInfoError(f"{debug_file} holds no DWARF")
         return found
@@ -242,10 +243,10 @@ def find(elf: Elf, debug_file: Path | None = None) -> DebugFile:
         other_elf = _open_if(path)
         if other_elf is None:
             continue
-        same = crc32(path) == crc if crc is not None else other_elf.build_id == elf.build_id
-        if same and (found := DebugFile(other_elf)).has_dwarf:
-            return found
-        other_elf.close()
+        with other_elf:
+            same = crc32(path) == crc if crc is not None else other_elf.build_id == elf.build_id
+            if same and (found := DebugFile(other_elf)).has_dwarf:
+                return found
     raise DebugInfoError(
         f"{elf.name} has no debug info; looked in {', '.join(looked)}",
         "Install the debug package of this Zeek, or name the file that has its DWARF: --debug-file FILE.",

@@ -1,0 +1,330 @@
+"""Layouts from DWARF are what the compiler says itself, whatever way it writes debug info."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support import shapes
+from zeekspy import debug_files, dwarf
+from zeekspy.debug_files import DebugFile
+from zeekspy.elf import Elf
+from zeekspy.errors import DebugInfoError, FileError, NotZeek, UsageError, ZeekspyError
+
+VERSIONS = {0: "3.0.1", 1: "5.0.10", 2: "9.0.0-rc1"}
+
+WAYS = {
+    "dwarf4": ["-g", "-gdwarf-4"],
+    "dwarf5": ["-g", "-gdwarf-5"],
+    "optimized": ["-g", "-O2"],
+    "compressed": ["-g", "-gz"],
+    "types4": ["-g", "-gdwarf-4", "-fdebug-types-section"],
+    "types5": ["-g", "-gdwarf-5", "-fdebug-types-section"],
+    "dwarf64": ["-g", "-gdwarf-5", "-gdwarf64"],
+    "dwarf3": ["-g", "-gdwarf-3"],
+}
+
+
+def build_id(program: Path) -> str:
+    with Elf(program) as elf:
+        assert elf.build_id is not None
+        return elf.build_id
+
+
+@pytest.mark.parametrize("era", shapes.ERAS)
+@pytest.mark.parametrize("cxx", ["g++", "clang++"])
+def test_every_era(tmp_path: Path, cxx: str, era: int) -> None:
+    program = shapes.build(tmp_path, era, cxx)
+    layout = dwarf.generate(program)
+    assert dict(layout.fields) == shapes.truth(program)
+    assert (layout.since, layout.until) == (VERSIONS[era], VERSIONS[era])
+    assert layout.stdlib == "libstdc++"
+    assert layout.symbols["call_stack"] == ("call_stack" if era == 0 else "_ZN4zeek6detail10call_stackE")
+    assert layout.symbols["g_frame_stack"] == ("g_frame_stack" if era < 2 else None)
+    seen = layout.provenance[0]
+    assert seen["source"] == "dwarf"
+    assert seen["build_id"] == build_id(program)
+    assert str(seen["compiler"]).split()[0] in ("GNU", "Debian", "clang", "Ubuntu")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cxx", ["g++", "clang++"])
+def test_every_way_to_write_it(tmp_path: Path, cxx: str, way: str) -> None:
+    program = shapes.build(tmp_path, 1, cxx, WAYS[way])
+    assert dict(dwarf.generate(program).fields) == shapes.truth(program)
+
+
+def test_old_strings(tmp_path: Path) -> None:
+    program = shapes.build(tmp_path, 1, "g++", ["-g", "-D_GLIBCXX_USE_CXX11_ABI=0"])
+    layout = dwarf.generate(program)
+    assert layout.stdlib == "libstdc++-old"
+    assert dict(layout.fields) == shapes.truth(program)
+
+
+def test_all_in_one_file_of_another_name(tmp_path: Path) -> None:
+    source = tmp_path / "everything.cpp"
+    source.write_text(f'#include "{shapes.SOURCES}/main.cc"\n#include "{shapes.SOURCES}/Func.cc"\n')
+    program = tmp_path / "shapes"
+    shapes.run(shapes.compiler("g++"), "-std=c++17", "-DERA=2", "-w", "-g", "-rdynamic", source, "-o", program)
+    assert dict(dwarf.generate(program).fields) == shapes.truth(program)
+
+
+@pytest.mark.parametrize("flags", [["-g"], ["-g", "-gz"], ["-g", "-gdwarf-4", "-fdebug-types-section"]])
+def test_object_files(tmp_path: Path, flags: list[str]) -> None:
+    program = shapes.build(tmp_path, 1, "g++", flags)
+    objects = [tmp_path / "Func.o", tmp_path / "main.o"]
+    layout = dwarf.generate(objects[0], objects=objects[1:], version="5.0.9")
+    assert dict(layout.fields) == shapes.truth(program)
+    assert layout.symbols == dwarf.generate(program).symbols
+    assert layout.provenance[0]["version"] == "5.0.9"
+
+
+def test_an_object_file_needs_a_version(tmp_path: Path) -> None:
+    shapes.build(tmp_path, 1, link=False)
+    with pytest.raises(UsageError, match="does not say which Zeek") as e:
+        dwarf.generate(tmp_path / "Func.o")
+    assert "--zeek-version" in e.value.hint
+
+
+def test_a_range_can_be_claimed(tmp_path: Path) -> None:
+    program = shapes.build(tmp_path, 2)
+    layout = dwarf.generate(program, since="9.0.0-rc1", until="9.1.0")
+    assert layout.covers("9.0.5")
+    assert layout.provenance[0]["version"] == "9.0.0-rc1"
+    with pytest.raises(UsageError, match="not a version"):
+        dwarf.generate(program, until="newest")
+
+
+def test_progress_ends_at_one(tmp_path: Path) -> None:
+    told: list[float] = []
+    dwarf.generate(shapes.build(tmp_path, 2), progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+# ---- debug info elsewhere
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, int]]:
+    """A program without debug info that links to shapes.debug beside it, and what it says itself."""
+    folder = tmp_path_factory.mktemp("split")
+    program = shapes.build(folder, 2)
+    debug = folder / "shapes.debug"
+    objcopy = shapes.compiler("objcopy")
+    shapes.run(objcopy, "--only-keep-debug", program, debug)
+    shapes.run(objcopy, "--strip-all", f"--add-gnu-debuglink={debug}", program)
+    return program, debug, shapes.truth(program)
+
+
+Split = tuple[Path, Path, dict[str, int]]
+
+
+@pytest.mark.parametrize("folder", [".", ".debug"])
+def test_debuglink(split: Split, tmp_path: Path, folder: str) -> None:
+    program, debug, truth = split
+    shutil.copy(program, tmp_path)
+    (tmp_path / folder).mkdir(exist_ok=True)
+    shutil.copy(debug, tmp_path / folder)
+    assert dict(dwarf.generate(tmp_path / "shapes").fields) == truth
+
+
+def test_build_id(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, debug, truth = split
+    shutil.copy(program, tmp_path)
+    ident = build_id(program)
+    place = tmp_path / "debug" / ".build-id" / ident[:2]
+    place.mkdir(parents=True)
+    shutil.copy(debug, place / f"{ident[2:]}.debug")
+    monkeypatch.setattr(debug_files, "DEBUG_ROOT", tmp_path / "debug")
+    assert dict(dwarf.generate(tmp_path / "shapes").fields) == truth
+
+
+def test_named_debug_file(split: Split, tmp_path: Path) -> None:
+    program, debug, truth = split
+    shutil.copy(program, tmp_path)
+    layout = dwarf.generate(tmp_path / "shapes", debug_file=debug)
+    assert dict(layout.fields) == truth
+    assert layout.provenance[0]["build_id"] == build_id(program)
+
+
+def test_debug_info_of_another_build_is_not_taken(split: Split, tmp_path: Path) -> None:
+    program, debug, _ = split
+    shutil.copy(program, tmp_path)
+    shutil.copy(debug, tmp_path)
+    with (tmp_path / "shapes.debug").open("ab") as f:
+        f.write(b"\0")  # another checksum
+    with pytest.raises(DebugInfoError, match=r"no debug info; looked in .*shapes\.debug"):
+        dwarf.generate(tmp_path / "shapes")
+    other = shapes.build(tmp_path, 1)
+    with pytest.raises(DebugInfoError, match="two builds"):
+        dwarf.generate(program, debug_file=other)
+
+
+def test_without_debug_info_the_hint_says_where_to_get_it(tmp_path: Path) -> None:
+    program = shapes.build(tmp_path, 2, flags=[])
+    with pytest.raises(DebugInfoError, match="has no debug info") as e:
+        dwarf.generate(program)
+    assert "--debug-file" in e.value.hint
+    with pytest.raises(DebugInfoError, match="holds no DWARF"):
+        dwarf.generate(program, debug_file=program)
+
+
+def test_debug_info_in_dwo_files(tmp_path: Path) -> None:
+    program = shapes.build(tmp_path, 2, flags=["-g", "-gsplit-dwarf"])
+    with pytest.raises(DebugInfoError, match="in files of its own"):
+        dwarf.generate(program)
+
+
+def test_partial_units(tmp_path: Path) -> None:
+    """dwz moves what several units of a program have to units that these import."""
+    dwz = shapes.compiler("dwz")
+    program = shapes.build(tmp_path, 1)
+    truth = shapes.truth(program)
+    size = program.stat().st_size
+    shapes.run(dwz, program)
+    assert program.stat().st_size < size
+    assert dict(dwarf.generate(program).fields) == truth
+
+
+def test_debug_info_shared_between_programs(tmp_path: Path) -> None:
+    """dwz -m moves what two programs have to a third file."""
+    dwz = shapes.compiler("dwz")
+    pair = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        pair.append(shapes.build(tmp_path / name, 1))
+    before = [shapes.truth(p) for p in pair]
+    shapes.run(dwz, "-m", tmp_path / "common", "-r", *pair)
+    with Elf(pair[0]) as elf:
+        assert DebugFile(elf).alt().has_dwarf
+    assert [dict(dwarf.generate(p).fields) for p in pair] == before
+    (tmp_path / "common").unlink()
+    with pytest.raises(DebugInfoError, match="dwz"):
+        dwarf.generate(pair[0])
+
+
+# ---- what must not pass
+
+
+def altered(folder: Path, era: int, *replacements: str) -> Path:
+    """The program with text of its sources replaced: old, new, old, new …"""
+    sources = folder / "sources"
+    shutil.copytree(shapes.SOURCES, sources)
+    for source in [*sources.glob("*.cc"), *sources.glob("*.h")]:
+        text = source.read_text()
+        for old, new in zip(replacements[::2], replacements[1::2], strict=True):
+            text = text.replace(old, new)
+        source.write_text(text)
+    return shapes.build(folder, era, sources=sources)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lacking"),
+    [
+        ("next_stmt", "next_statement", "zeek::detail::Frame::next_stmt"),
+        ("Location", "Place", "class zeek::detail::Location"),
+    ],
+)
+def test_names_that_have_changed(tmp_path: Path, old: str, new: str, lacking: str) -> None:
+    program = altered(tmp_path, 2, old, new)
+    with pytest.raises(DebugInfoError, match=f"lacks {lacking}"):
+        dwarf.generate(program)
+
+
+def test_a_class_without_the_member_it_must_have(tmp_path: Path) -> None:
+    with pytest.raises(DebugInfoError, match="lacks zeek::detail::NameExpr::id"):
+        dwarf.generate(
+            altered(tmp_path, 2, "NameExpr, id", "NameExpr, ident", "ID *id = nullptr", "ID *ident = nullptr")
+        )
+
+
+def test_a_class_that_walks_can_do_without(tmp_path: Path) -> None:
+    fields = dwarf.generate(altered(tmp_path, 2, "NameExpr", "NamedExpr")).fields
+    assert "NameExpr.id" not in fields
+    assert "CallExpr.func" in fields
+
+
+def test_a_bit_field_is_refused_by_name(tmp_path: Path) -> None:
+    program = altered(
+        tmp_path,
+        2,
+        "int first_line = 0, last_line",
+        "int first_line : 20, last_line",
+        'AT("Location", Location, first_line);',
+        "",
+    )
+    with pytest.raises(DebugInfoError, match=r"Location\.first_line is a bit field"):
+        dwarf.generate(program)
+
+
+def test_a_program_that_is_no_zeek(tmp_path: Path) -> None:
+    source = tmp_path / "hello.cc"
+    source.write_text("int main() { return 0; }\n")
+    shapes.run(shapes.compiler("g++"), "-g", source, "-o", tmp_path / "hello")
+    with pytest.raises(NotZeek, match="no symbol `version`"):
+        dwarf.generate(tmp_path / "hello")
+    with pytest.raises(FileError, match="cannot open"):
+        dwarf.generate(tmp_path / "nothing")
+
+
+# ---- damage
+
+
+Small = tuple[bytes, list[tuple[int, int]]]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """A program's bytes, and where in them its ELF headers and debug sections lie."""
+    program = shapes.build(tmp_path_factory.mktemp("small"), 1, flags=["-g", "-gdwarf-5", "-fdebug-types-section"])
+    data = program.read_bytes()
+    with Elf(program) as elf:
+        places = [(s.offset, s.size) for s in elf.sections if s.name in (".debug_info", ".debug_abbrev")]
+        shoff = struct.unpack_from("<Q", data, 40)[0]
+    return data, [(0, 64), (shoff, len(data) - shoff), *places]
+
+
+def attempt(data: bytes, path: Path) -> None:
+    """Reading damaged bytes ends in a layout or a sentence, and soon."""
+    path.write_bytes(data)
+    started = time.monotonic()
+    with suppress(ZeekspyError):
+        assert dwarf.generate(path).fields["sizeof.CallInfo"] > 0
+    assert time.monotonic() - started < 20
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_changed_bytes(small: Small, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    original, places = small
+    changed = bytearray(original)
+    for _ in range(data.draw(st.integers(1, 8))):
+        start, size = data.draw(st.sampled_from(places))
+        at = start + data.draw(st.integers(0, size - 1))
+        changed[at : at + 1] = data.draw(st.binary(min_size=1, max_size=1))
+    attempt(bytes(changed), tmp_path_factory.getbasetemp() / "changed")
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_cut_short(small: Small, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    attempt(small[0][: data.draw(st.integers(0, len(small[0]) - 1))], tmp_path_factory.getbasetemp() / "cut")
+
+
+def test_a_section_that_claims_to_unpack_to_terabytes(tmp_path: Path) -> None:
+    program = shapes.build(tmp_path, 2, flags=["-g", "-gz"])
+    data = bytearray(program.read_bytes())
+    with Elf(program) as elf:
+        section = next(s for s in elf.sections if s.name == ".debug_info")
+    struct.pack_into("<Q", data, section.offset + 8, 1 << 42)
+    with pytest.raises(DebugInfoError, match="claims to unpack"):
+        DebugFile(Elf(io.BytesIO(bytes(data))))

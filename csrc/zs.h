@@ -25,7 +25,7 @@ enum zs_code {
 
 struct zs_error {
 	int code;         // enum zs_code
-	int errnum;       // errno of the failed system call, or 0
+	int errnum;       // errno of the failed system call, or 0; with ZS_ELAYOUT: ENOENT missing, ERANGE absurd, EEXIST overlapping
 	uint64_t addr;    // the address concerned, or 0
 	const char *what; // static: the system call, argument or layout field
 };
@@ -187,6 +187,7 @@ struct zs_definitions { // what an interner holds from some point on; see zs_int
 	const char *bytes;            // all of them: strings[i].start is absolute
 	const struct zs_body *bodies; // all of them
 	const uint32_t *frame_ids;    // all of them
+	uint64_t overflow;            // definitions that found no room, since the beginning
 };
 
 // ---- walker: one stack of one address space through one layout
@@ -222,6 +223,8 @@ struct zs_walker;
 int zs_walker_create(struct zs_reader *reader, const struct zs_layout *layout, const struct zs_target *target,
                      struct zs_walker **ret, struct zs_error *error);
 int zs_walk(struct zs_walker *walker, struct zs_look *ret, struct zs_error *error);
+// System calls made and bytes asked for so far.
+void zs_walker_reads(const struct zs_walker *walker, uint64_t *calls, uint64_t *bytes);
 // Definitions made since the ids given (a zs_definitions from the last call, or zeros); valid until the next walk.
 void zs_walker_definitions(const struct zs_walker *walker, const struct zs_definitions *since, struct zs_definitions *ret);
 void zs_walker_destroy(struct zs_walker *walker);

@@ -1,21 +1,64 @@
 from collections.abc import Mapping, Sequence
 
+from zeekspy.errors import ZeekspyError
+
 LAYOUT_FIELDS: tuple[str, ...]
 CODES: Mapping[str, int]
+SAMPLE_FLAGS: Mapping[str, int]
+FRAME_FLAGS: Mapping[str, int]
+KINDS: tuple[str | None, ...]
 COST_NS: tuple[int, ...]
+MAX_READ: int
 
+BodyRow = tuple[int, int, int, int, int]
+"""file string id, first line, last line, Stmt tag, address of the top statement."""
+FuncRow = tuple[int, int, tuple[BodyRow, ...]]
+"""name string id, index into KINDS, bodies."""
+FrameRow = tuple[int, int, int, int]
+"""func id, file string id, line, FRAME_FLAGS."""
+Definitions = tuple[list[str], list[FuncRow], list[FrameRow], list[tuple[int, ...]]]
+"""strings, funcs, frames, stacks (of frame ids, outermost first)."""
+Run = tuple[int, int, int, int, int, int]
+"""t_ns, stack id, SAMPLE_FLAGS, count, cpu_ns, wall_ns."""
+
+def code_name(code: int) -> str: ...
 def validate_layout(fields: Mapping[str, int], stdlib: int) -> None: ...
 
 class Memory:
-    """An address space that can be read: a live process or a saved image."""
-
     @staticmethod
-    def process(pid: int, *, no_vm_readv: bool = ...) -> Memory: ...
+    def process(pid: int, *, no_vm_readv: bool = False) -> Memory: ...
     @staticmethod
     def image(segments: Sequence[tuple[int, bytes]]) -> Memory: ...
     @property
     def method(self) -> str: ...
-    def read(self, address: int, length: int) -> bytes:
-        """Up to ``length`` bytes: fewer where memory ends, none where there is none."""
+    def read(self, address: int, length: int) -> bytes: ...
     def remember(self, limit: int) -> None: ...
     def remembered(self) -> list[tuple[int, bytes]]: ...
+
+class Walker:
+    memory: Memory
+    def __init__(
+        self,
+        memory: Memory,
+        fields: Mapping[str, int],
+        stdlib: int,
+        *,
+        pid: int = 0,
+        call_stack: int,
+        g_frame_stack: int = 0,
+        stack: tuple[int, int] = (0, 0),
+        data: tuple[int, int] = (0, 0),
+    ) -> None: ...
+    def walk(self) -> tuple[int, int, int, int]: ...
+    def definitions(self) -> Definitions: ...
+
+class Batch:
+    runs: list[Run]
+    definitions: Definitions
+    lost: ZeekspyError | MemoryError | None
+
+class Sampler:
+    walker: Walker
+    def __init__(self, walker: Walker, pid: int, hz: float, seed: int) -> None: ...
+    def poll(self, budget_ns: int) -> Batch: ...
+    def stats(self) -> dict[str, int | list[int]]: ...

@@ -1,0 +1,280 @@
+#include "look.h"
+
+enum { MIN_GUESS = 8, MAX_GUESS = 64, WINDOW = 24 << 10, RELEARN = 4096 };
+
+struct vector {
+	uint64_t begin, end;
+	uint32_t n;
+};
+
+void zs_looker_init(struct zs_looker *looker, struct zs_reader *reader, const struct zs_layout *layout,
+                    const struct zs_target *target, struct zs_gather *gather)
+{
+	*looker = (struct zs_looker){ .reader = reader, .layout = layout, .target = target, .gather = gather };
+	looker->guess = MIN_GUESS;
+}
+
+// A std::vector's header; false if it cannot be one.
+static bool parse_vector(const void *bytes, uint32_t size, struct vector *ret)
+{
+	if (!bytes)
+		return false;
+	uint64_t begin = zs_load64(bytes), end = zs_load64((const char *)bytes + 8);
+	uint64_t capacity = zs_load64((const char *)bytes + 16);
+	*ret = (struct vector){ begin, end, 0 };
+	if (begin == 0 && end == 0 && capacity == 0)
+		return true;
+	if (!zs_plausible(begin) || end < begin || capacity < end || (end - begin) % size || (end - begin) / size > 10000000)
+		return false;
+	ret->n = (uint32_t)((end - begin) / size);
+	return true;
+}
+
+static void parse_entry(const struct zs_layout *l, const unsigned char *bytes, struct zs_entry *ret)
+{
+	*ret = (struct zs_entry){ .call = zs_load64(bytes + l->CallInfo_call) };
+	if (l->CallInfo_func != ZS_ABSENT)
+		ret->func = zs_load64(bytes + l->CallInfo_func);
+	else
+		ret->frame = zs_load64(bytes + l->CallInfo_frame);
+}
+
+// The bytes of a Frame that are read: function and next_stmt with what lies between.
+static uint32_t frame_from(const struct zs_layout *l)
+{
+	return (uint32_t)(l->Frame_function < l->Frame_next_stmt ? l->Frame_function : l->Frame_next_stmt);
+}
+
+static uint32_t frame_size(const struct zs_layout *l)
+{
+	int32_t last = l->Frame_function > l->Frame_next_stmt ? l->Frame_function : l->Frame_next_stmt;
+	return (uint32_t)last + 8 - frame_from(l);
+}
+
+static void parse_frame(const struct zs_layout *l, const unsigned char *bytes, bool at_once, struct zs_entry *ret)
+{
+	const unsigned char *base = bytes - frame_from(l);
+	ret->function = zs_load64(base + l->Frame_function);
+	ret->next_stmt = zs_load64(base + l->Frame_next_stmt);
+	ret->has_frame = true;
+	ret->at_once = at_once;
+}
+
+static bool may_be_frame(const struct zs_looker *looker, uint64_t addr)
+{
+	const struct zs_target *t = looker->target;
+	bool on_stack = looker->layout->CallInfo_frame != ZS_ABSENT;
+	return zs_plausible(addr) && (!on_stack || !t->stack_high || (addr >= t->stack_low && addr < t->stack_high));
+}
+
+// The entries of a vector, from the gather where it lay where it had been expected, else by another read.
+static int get_items(struct zs_looker *looker, const struct vector *v, uint32_t size, uint64_t expected_at, int span,
+                     uint32_t skip, uint32_t n, const unsigned char **ret, struct zs_error *error)
+{
+	struct zs_gather *g = looker->gather;
+	const unsigned char *expected = v->begin == expected_at ? zs_gathered(g, span) : NULL;
+	*ret = expected && skip == 0 && n * size <= g->spans[span].len ? expected : NULL;
+	if (*ret || !n)
+		return ZS_OK;
+	int more = zs_gather_add(g, v->begin + (uint64_t)skip * size, n * size);
+	if (more < 0)
+		return ZS_OK;
+	int rc = zs_gather_read(g, looker->reader, error);
+	*ret = zs_gathered(g, more);
+	return rc < 0 ? rc : ZS_OK;
+}
+
+static void ask_first(struct zs_looker *looker)
+{
+	const struct zs_layout *l = looker->layout;
+	struct zs_gather *g = looker->gather;
+	zs_gather_reset(g);
+	looker->entries = looker->frames_header = looker->frames = looker->window = -1;
+	looker->header = zs_gather_add(g, looker->target->call_stack, 24);
+	if (looker->entries_at)
+		looker->entries = zs_gather_add(g, looker->entries_at, looker->guess * (uint32_t)l->sizeof_CallInfo);
+	if (l->CallInfo_func != ZS_ABSENT) {
+		looker->frames_header = zs_gather_add(g, looker->target->g_frame_stack, 24);
+		if (looker->frames_at)
+			looker->frames = zs_gather_add(g, looker->frames_at, looker->guess * 8);
+		for (uint32_t i = 0; i < looker->npredicted; i++) // spans follow each other: frames + 1 + i
+			zs_gather_add(g, looker->predicted[i] + frame_from(l), frame_size(l));
+	} else if (looker->window_high) {
+		looker->window = zs_gather_add(g, looker->window_low, (uint32_t)(looker->window_high - looker->window_low));
+	}
+}
+
+static void take_window_frames(const struct zs_looker *looker, struct zs_sight *sight)
+{
+	const struct zs_layout *l = looker->layout;
+	const unsigned char *window = zs_gathered(looker->gather, looker->window);
+	if (!window)
+		return;
+	for (uint32_t i = 0; i < sight->n; i++) {
+		uint64_t at = sight->entries[i].frame + frame_from(l);
+		if (may_be_frame(looker, sight->entries[i].frame) && at >= looker->window_low &&
+		    at + frame_size(l) <= looker->window_high)
+			parse_frame(l, window + (at - looker->window_low), true, &sight->entries[i]);
+	}
+}
+
+static int take_heap_frames(struct zs_looker *looker, const struct vector *v, struct zs_sight *sight, struct zs_error *error)
+{
+	const struct zs_layout *l = looker->layout;
+	const unsigned char *pointers;
+	uint32_t skip = v->n > ZS_MAX_DEPTH + 1 ? v->n - (ZS_MAX_DEPTH + 1) : 0, n = v->n - skip;
+	int frames = looker->frames, first_predicted = frames + 1;
+	int rc = get_items(looker, v, 8, looker->frames_at, frames, skip, n, &pointers, error);
+	if (rc < 0)
+		return rc;
+	looker->frames_at = v->begin;
+	sight->nframes = pointers ? n : 0;
+	for (uint32_t i = 0; i < sight->nframes; i++) {
+		struct zs_entry *frame = &sight->frames[i];
+		*frame = (struct zs_entry){ .frame = zs_load64(pointers + i * 8) };
+		if (frames >= 0 && skip == 0 && i < looker->npredicted && looker->predicted[i] == frame->frame) {
+			const unsigned char *bytes = zs_gathered(looker->gather, first_predicted + (int)i);
+			if (bytes)
+				parse_frame(l, bytes, true, frame);
+		}
+	}
+	return ZS_OK;
+}
+
+int zs_look_first(struct zs_looker *looker, struct zs_sight *ret, struct zs_error *error)
+{
+	const struct zs_layout *l = looker->layout;
+	uint32_t size = (uint32_t)l->sizeof_CallInfo;
+	struct zs_gather *g = looker->gather;
+	struct vector v, fv;
+	const unsigned char *bytes;
+	ret->n = ret->nframes = ret->same = 0;
+	ret->absurd = ret->truncated = false;
+	ask_first(looker);
+	int rc = zs_gather_read(g, looker->reader, error);
+	if (rc < 0)
+		return rc;
+	if (!parse_vector(zs_gathered(g, looker->header), size, &v)) {
+		ret->absurd = true;
+		return ZS_OK;
+	}
+	looker->begin = v.begin;
+	if (!v.n) {
+		looker->entries_at = v.begin;
+		return ZS_OK;
+	}
+	ret->truncated = v.n > ZS_MAX_DEPTH;
+	looker->skipped = ret->truncated ? v.n - ZS_MAX_DEPTH : 0;
+	uint32_t n = v.n - looker->skipped;
+	rc = get_items(looker, &v, size, looker->entries_at, looker->entries, looker->skipped, n, &bytes, error);
+	if (rc < 0)
+		return rc;
+	looker->entries_at = v.begin;
+	if (n + 2 > looker->guess)
+		looker->guess = zs_min32(n + 4, MAX_GUESS);
+	if (!bytes) {
+		ret->absurd = true;
+		return ZS_OK;
+	}
+	ret->n = n;
+	for (uint32_t i = 0; i < n; i++)
+		parse_entry(l, bytes + i * size, &ret->entries[i]);
+	if (l->CallInfo_func == ZS_ABSENT)
+		take_window_frames(looker, ret);
+	else if (parse_vector(zs_gathered(g, looker->frames_header), 8, &fv) && fv.n)
+		return take_heap_frames(looker, &fv, ret, error);
+	return ZS_OK;
+}
+
+static bool wanted(const struct zs_looker *looker, const struct zs_entry *frame)
+{
+	return !frame->has_frame && may_be_frame(looker, frame->frame);
+}
+
+void zs_look_ask_second(struct zs_looker *looker, struct zs_sight *sight)
+{
+	const struct zs_layout *l = looker->layout;
+	struct zs_gather *g = looker->gather;
+	bool on_heap = l->CallInfo_func != ZS_ABSENT;
+	struct zs_entry *frames = on_heap ? sight->frames : sight->entries;
+	uint32_t n = on_heap ? sight->nframes : sight->n, size = (uint32_t)l->sizeof_CallInfo;
+	looker->frames = (int)g->n;
+	for (uint32_t i = 0; i < n; i++)
+		if (wanted(looker, &frames[i]))
+			zs_gather_add(g, frames[i].frame + frame_from(l), frame_size(l));
+	looker->again = zs_gather_add(g, looker->target->call_stack, 24);
+	looker->entries_again = zs_gather_add(g, looker->begin + (uint64_t)looker->skipped * size, sight->n * size);
+}
+
+// How many entries, from the outermost on, are the same in the gather's second reading.
+static uint32_t count_same(const struct zs_looker *looker, const struct zs_sight *sight)
+{
+	const struct zs_layout *l = looker->layout;
+	uint32_t size = (uint32_t)l->sizeof_CallInfo, i;
+	const unsigned char *bytes = zs_gathered(looker->gather, looker->entries_again);
+	struct vector v;
+	if (!bytes || !parse_vector(zs_gathered(looker->gather, looker->again), size, &v) || v.begin != looker->begin)
+		return 0;
+	uint32_t n = v.n > looker->skipped ? zs_min32(v.n - looker->skipped, sight->n) : 0;
+	for (i = 0; i < n; i++) {
+		struct zs_entry now;
+		parse_entry(l, bytes + i * size, &now);
+		if (now.call != sight->entries[i].call || now.func != sight->entries[i].func ||
+		    now.frame != sight->entries[i].frame)
+			break;
+	}
+	return i;
+}
+
+// Remembers where the frames lay, for the next look.
+static void learn(struct zs_looker *looker, const struct zs_sight *sight)
+{
+	const struct zs_layout *l = looker->layout;
+	if (l->CallInfo_func != ZS_ABSENT) {
+		uint32_t room = sizeof looker->predicted / sizeof looker->predicted[0];
+		for (uint32_t i = 0; i < sight->nframes && i < room; i++) {
+			if (!may_be_frame(looker, sight->frames[i].frame))
+				break;
+			looker->predicted[i] = sight->frames[i].frame;
+			if (looker->npredicted < i + 1)
+				looker->npredicted = i + 1;
+		}
+		return;
+	}
+	if (++looker->looks % RELEARN == 0)
+		looker->window_low = looker->window_high = 0;
+	for (uint32_t i = 0; i < sight->n; i++) {
+		uint64_t low = sight->entries[i].frame, high = low + frame_from(l) + frame_size(l);
+		if (!may_be_frame(looker, low) || i >= sight->same)
+			continue;
+		if (!looker->window_high || high > looker->window_high + WINDOW || low + WINDOW < looker->window_low) {
+			looker->window_low = low;
+			looker->window_high = high;
+		}
+		if (high > looker->window_high)
+			looker->window_high = high;
+		if (low < looker->window_low)
+			looker->window_low = low;
+		if (looker->window_high - looker->window_low > WINDOW)
+			looker->window_low = looker->window_high - WINDOW;
+	}
+}
+
+void zs_look_second(struct zs_looker *looker, struct zs_sight *sight)
+{
+	const struct zs_layout *l = looker->layout;
+	bool on_heap = l->CallInfo_func != ZS_ABSENT;
+	struct zs_entry *frames = on_heap ? sight->frames : sight->entries;
+	uint32_t n = on_heap ? sight->nframes : sight->n;
+	int span = looker->frames;
+	for (uint32_t i = 0; i < n; i++) {
+		if (!wanted(looker, &frames[i]))
+			continue;
+		const unsigned char *bytes = span < looker->again ? zs_gathered(looker->gather, span) : NULL;
+		span++;
+		if (bytes)
+			parse_frame(l, bytes, false, &frames[i]);
+	}
+	sight->same = count_same(looker, sight);
+	learn(looker, sight);
+}

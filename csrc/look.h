@@ -1,0 +1,51 @@
+// One look at the call stack: the vector's header, its entries and the frames, as far as they can be had in the same
+// instant. The header decides how deep the stack is; nothing is ever read again in the hope of a quieter moment, for
+// that would favour functions that run long.
+#ifndef ZS_LOOK_H
+#define ZS_LOOK_H
+
+#include "gather.h"
+
+struct zs_entry { // of the call stack, outermost first
+	uint64_t call, func, frame; // func: until Zeek 8.0; frame: its address, from 8.1 on
+	uint64_t function, next_stmt; // from the frame, if has_frame
+	bool has_frame;
+	bool at_once; // the frame was read in the same call as the header
+};
+
+struct zs_sight {
+	struct zs_entry entries[ZS_MAX_DEPTH];
+	struct zs_entry frames[ZS_MAX_DEPTH + 1]; // until Zeek 8.0: g_frame_stack, outermost first
+	uint32_t n, nframes;
+	uint32_t same; // entries that were still there at the second look; n if nothing had changed
+	bool absurd;   // the header was none
+	bool truncated;
+};
+
+struct zs_looker {
+	struct zs_reader *reader;
+	const struct zs_layout *layout;
+	const struct zs_target *target;
+	struct zs_gather *gather;
+	// Where things were last time: read along with the header, used where they still are there.
+	uint64_t entries_at, frames_at, predicted[32];
+	uint32_t guess, npredicted;
+	uint64_t window_low, window_high; // of the C++ stack, from Zeek 8.1 on
+	uint32_t looks;
+	// In the gather of the look under way:
+	int header, entries, frames_header, frames, window;
+	int again, entries_again;
+	uint64_t begin;
+	uint32_t skipped;
+};
+
+void zs_looker_init(struct zs_looker *looker, struct zs_reader *reader, const struct zs_layout *layout,
+                    const struct zs_target *target, struct zs_gather *gather);
+// Fills in everything but same and the frames that were not where they had been expected.
+int zs_look_first(struct zs_looker *looker, struct zs_sight *ret, struct zs_error *error);
+// Asks for those frames and for the header and entries once more; the gather is to be read by the caller, with whatever
+// else it has asked for, and then given to zs_look_second.
+void zs_look_ask_second(struct zs_looker *looker, struct zs_sight *sight);
+void zs_look_second(struct zs_looker *looker, struct zs_sight *sight);
+
+#endif

@@ -1,0 +1,1 @@
+"""zeekspy: a sampling profiler for Zeek script stacks."""

@@ -1,0 +1,260 @@
+"""The C core for Python: ownership and exceptions, no logic. What the types mean stands in csrc/zs.h."""
+
+from libc.stdlib cimport calloc, free
+
+from zeekspy.errors import AccessDenied, BadLayout, CoreError, NoSuchTarget
+
+CODES = {"OK": 0, "EGONE": -1, "EPERM": -2, "ELAYOUT": -3, "ENOMEM": -4, "EINVAL": -5, "ESYS": -6}
+SAMPLE_FLAGS = {"torn": 1, "unreadable": 2, "stale": 4, "truncated": 8, "on-cpu": 16}
+FRAME_FLAGS = {"unreadable": 1, "top-level": 2, "call": 4}
+KINDS = (None, "function", "event", "hook", "bif")
+MAX_READ = 1 << 26
+
+
+def code_name(int code):
+    return zs_code_name(code).decode()
+
+
+def _layout_fields():
+    cdef size_t i = 0
+    names = []
+    while zs_layout_field(i) != NULL:
+        names.append(zs_layout_field(i).decode())
+        i += 1
+    return tuple(names)
+
+
+LAYOUT_FIELDS = _layout_fields()
+COST_NS = tuple([zs_cost_ns(i) for i in range(ZS_HISTOGRAM)])
+
+cdef dict _WHY = {2: "is missing", 34: "is absurd", 17: "overlaps another"}
+
+
+cdef int check(int rc, zs_error *error) except -1:
+    if rc >= 0:
+        return 0
+    import os
+    what = error.what.decode() if error.what != NULL else "?"
+    why = os.strerror(error.errnum) if error.errnum else code_name(rc)
+    if rc == -1:
+        raise NoSuchTarget(f"the target has gone ({what})")
+    if rc == -2:
+        raise AccessDenied(f"the kernel refuses access to the target's memory ({what}: {why})")
+    if rc == -3:
+        raise BadLayout(f"layout: {what} {_WHY.get(error.errnum, 'is wrong')} ({error.addr})")
+    if rc == -4:
+        raise MemoryError(what)
+    if rc == -5:
+        raise ValueError(f"{what} is out of range")
+    raise CoreError(f"{what}: {why}")
+
+
+cdef int fill_layout(zs_layout *layout, object fields, int stdlib) except -1:
+    zs_layout_init(layout)
+    layout.stdlib = stdlib
+    for name, value in fields.items():
+        if name in LAYOUT_FIELDS and value is not None:
+            if not -(1 << 62) < value < 1 << 62 or zs_layout_set(layout, name.encode(), value) < 0:
+                raise BadLayout(f"layout: {name} is absurd ({value})")
+    return 0
+
+
+def validate_layout(fields, int stdlib):
+    """Raises BadLayout that names the field."""
+    cdef zs_layout layout
+    cdef zs_error error
+    fill_layout(&layout, fields, stdlib)
+    check(zs_layout_validate(&layout, &error), &error)
+
+
+cdef class Memory:
+    """An address space that can be read: a live process or a saved image."""
+
+    cdef zs_reader *reader
+    cdef zs_segment *segments
+    cdef object owned
+
+    def __init__(self):
+        raise TypeError("use Memory.process or Memory.image")
+
+    def __dealloc__(self):
+        zs_reader_destroy(self.reader)
+        free(self.segments)
+
+    @staticmethod
+    def process(int pid, *, bint no_vm_readv=False):
+        """The memory of process ``pid``. Raises NoSuchTarget or AccessDenied."""
+        cdef Memory self = Memory.__new__(Memory)
+        cdef zs_error error
+        check(zs_reader_open_process(pid, ZS_NO_VM_READV if no_vm_readv else 0, &self.reader, &error), &error)
+        return self
+
+    @staticmethod
+    def image(segments):
+        """Saved bytes: (address, bytes) pairs sorted by address and not overlapping. ValueError if they are not."""
+        cdef Memory self = Memory.__new__(Memory)
+        cdef zs_error error
+        cdef size_t i, n = len(segments)
+        cdef bytes data
+        self.owned = list(segments)
+        self.segments = <zs_segment *>calloc(n + 1, sizeof(zs_segment))
+        if self.segments == NULL:
+            raise MemoryError
+        for i in range(n):
+            address, data = self.owned[i]
+            self.segments[i].addr = address
+            self.segments[i].bytes = <const char *>data
+            self.segments[i].len = len(data)
+        check(zs_reader_open_image(self.segments, n, &self.reader, &error), &error)
+        return self
+
+    @property
+    def method(self):
+        return zs_reader_method(self.reader).decode()
+
+    def read(self, uint64_t address, uint32_t length):
+        """Up to ``length`` bytes: fewer where memory ends, none where there is none."""
+        cdef zs_error error
+        cdef zs_span span
+        if length > MAX_READ:
+            raise ValueError(f"length is more than {MAX_READ}")
+        cdef bytearray buf = bytearray(length)
+        span.addr = address
+        span.buf = <char *>buf
+        span.len = length
+        span.got = 0
+        check(zs_reader_read(self.reader, &span, 1, &error), &error)
+        return bytes(buf[:span.got])
+
+    def remember(self, size_t limit):
+        """From now on keeps what is read, up to ``limit`` bytes; 0 forgets and stops."""
+        zs_reader_remember(self.reader, limit)
+
+    def remembered(self):
+        """(address, bytes) of every read since ``remember``, in order."""
+        cdef const zs_segment *segment
+        cdef size_t i = 0
+        result = []
+        while True:
+            segment = zs_reader_remembered(self.reader, i)
+            if segment == NULL:
+                return result
+            result.append((segment.addr, (<const char *>segment.bytes)[:segment.len]))
+            i += 1
+
+
+cdef object definitions(const zs_definitions *d):
+    """The lists of the new strings, funcs, frames and stacks; a func's bodies and a stack's frame ids come with it."""
+    cdef uint32_t i, k
+    strings = [d.bytes[d.strings[i].start:d.strings[i].start + d.strings[i].len].decode("utf-8", "surrogateescape")
+               for i in range(d.nstrings)]
+    funcs = []
+    for i in range(d.nfuncs):
+        bodies = []
+        for k in range(d.funcs[i].body, d.funcs[i].body + d.funcs[i].nbodies):
+            bodies.append((d.bodies[k].file, d.bodies[k].first_line, d.bodies[k].last_line, d.bodies[k].tag,
+                           d.bodies[k].stmt))
+        funcs.append((d.funcs[i].name, d.funcs[i].kind, tuple(bodies)))
+    frames = [(d.frames[i].func, d.frames[i].file, d.frames[i].line, d.frames[i].flags) for i in range(d.nframes)]
+    stacks = []
+    for i in range(d.nstacks):
+        stacks.append(tuple([d.frame_ids[k]
+                             for k in range(d.stacks[i].start, d.stacks[i].start + d.stacks[i].depth)]))
+    return strings, funcs, frames, stacks
+
+
+cdef class Walker:
+    """One stack at a time of one address space through one layout."""
+
+    cdef zs_walker *walker
+    cdef readonly Memory memory
+    cdef zs_definitions seen
+
+    def __init__(self, Memory memory not None, fields, int stdlib, *, int pid=0, uint64_t call_stack,
+                 uint64_t g_frame_stack=0, stack=(0, 0), data=(0, 0)):
+        cdef zs_error error
+        cdef zs_layout layout
+        cdef zs_target target
+        if self.walker != NULL:
+            raise TypeError("initialised twice")
+        fill_layout(&layout, fields, stdlib)
+        target.pid = pid
+        target.call_stack = call_stack
+        target.g_frame_stack = g_frame_stack
+        target.stack_low, target.stack_high = stack
+        target.data_low, target.data_high = data
+        self.memory = memory
+        check(zs_walker_create(memory.reader, &layout, &target, &self.walker, &error), &error)
+
+    def __dealloc__(self):
+        zs_walker_destroy(self.walker)
+
+    def walk(self):
+        """(stack id, flags, depth, stale entries left out) of the stack as it is now."""
+        cdef zs_look look
+        cdef zs_error error
+        check(zs_walk(self.walker, &look, &error), &error)
+        return look.stack, look.flags, look.depth, look.stale
+
+    def definitions(self):
+        """(strings, funcs, frames, stacks) made since the last call; ids go on from there."""
+        cdef zs_definitions new
+        zs_walker_definitions(self.walker, &self.seen, &new)
+        self.seen = new
+        return definitions(&new)
+
+
+cdef class Batch:
+    """What one poll brought: ``runs`` of (t_ns, stack, flags, count, cpu_ns, wall_ns) and the definitions they need."""
+
+    cdef readonly list runs
+    cdef readonly tuple definitions
+    cdef readonly object lost
+    """None, or the exception that ended the sampling; what was sampled before it is in the batch."""
+
+
+cdef class Sampler:
+    """A walker on a clock."""
+
+    cdef zs_sampler *sampler
+    cdef readonly Walker walker
+
+    def __init__(self, Walker walker not None, int pid, double hz, uint64_t seed):
+        cdef zs_error error
+        if self.sampler != NULL:
+            raise TypeError("initialised twice")
+        self.walker = walker
+        check(zs_sampler_create(walker.walker, pid, hz, seed, &self.sampler, &error), &error)
+
+    def __dealloc__(self):
+        zs_sampler_destroy(self.sampler)
+
+    def poll(self, uint64_t budget_ns):
+        """Samples for ``budget_ns`` or until a signal arrives, without the GIL."""
+        cdef zs_batch batch
+        cdef zs_error error
+        cdef int rc
+        cdef size_t i
+        cdef Batch result = Batch.__new__(Batch)
+        with nogil:
+            rc = zs_sampler_poll(self.sampler, budget_ns, &batch, &error)
+        result.definitions = definitions(&batch.definitions)
+        result.runs = []
+        for i in range(batch.nruns):
+            result.runs.append((batch.runs[i].t_ns, batch.runs[i].stack, batch.runs[i].flags, batch.runs[i].count,
+                                batch.runs[i].cpu_ns, batch.runs[i].wall_ns))
+        try:
+            check(rc, &error)
+        except Exception as e:
+            result.lost = e
+        return result
+
+    def stats(self):
+        """The counters of struct zs_stats by name; ``cost`` is the histogram over COST_NS."""
+        cdef const zs_stats *s = zs_sampler_stats(self.sampler)
+        return {
+            "samples": s.samples, "script": s.script, "core": s.core, "idle": s.idle, "torn": s.torn,
+            "unreadable": s.unreadable, "truncated": s.truncated, "stale": s.stale, "missed": s.missed,
+            "reads": s.reads, "read_bytes": s.read_bytes, "overflow": s.overflow, "cpu_ns": s.cpu_ns,
+            "started_ns": s.started_ns, "last_ns": s.last_ns, "cost": [s.cost[i] for i in range(ZS_HISTOGRAM)],
+        }

@@ -1,0 +1,104 @@
+"""Which layout fits a target: a table given, one kept from before, a shipped one, or the DWARF of the build."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from zeekspy import layout
+from zeekspy.errors import DebugInfoError, FileError, LayoutError, UnknownBuild
+from zeekspy.layout import Layout
+from zeekspy.target import Target
+
+
+def choose(target: Target, file: Path | None = None) -> Layout:
+    """The layout for ``target``, not yet checked against its memory. UnknownBuild says what to do where there is none.
+
+    Order (design): ``file``; the cache by build-id; a shipped table by version and C++ library; DWARF, which is kept in
+    the cache.
+    """
+    if file is not None:
+        return load(file)
+    if cached := _cached(target):
+        return cached
+    if not target.debug and (shipped := _shipped(target)):
+        return shipped
+    try:
+        found = _from_dwarf(target)
+    except LayoutError as e:
+        debug = " (a build with -DDEBUG, whose classes have more members)" if target.debug else ""
+        raise UnknownBuild(
+            f"no table of offsets is known for Zeek {target.version} with {target.stdlib}{debug}, and its executable "
+            f"{target.exe} has no debug info: {e}",
+            "Make a table on a machine where this build has debug info: zeekspy offsets generate ZEEK -o FILE; "
+            "then give it with --offsets FILE.",
+        ) from None
+    _keep(target, found)
+    return found
+
+
+def load(path: Path) -> Layout:
+    """The table in a file. FileError if it cannot be read, BadLayout if it is no table."""
+    try:
+        return layout.parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as e:
+        raise FileError(f"cannot read {path}: {e.strerror}") from None
+    except UnicodeDecodeError:
+        raise FileError(f"{path} is not an offset table: it is not text") from None
+
+
+def _shipped(target: Target) -> Layout | None:
+    from zeekspy.offsets import find
+
+    found: Layout | None = find(target.version, target.stdlib)
+    return found
+
+
+def _from_dwarf(target: Target) -> Layout:
+    from zeekspy import dwarf
+
+    # Split debug info is looked for beside the executable, so its real path is better where it still is that file.
+    path = Path(f"/proc/{target.pid}/root{target.exe}")
+    try:
+        status = path.stat()
+        same = (status.st_dev, status.st_ino) == target.exe_id
+    except OSError:
+        same = False
+    found = dwarf.generate(path if same else Path(target.exe_file))
+    if not found.covers(target.version):
+        raise DebugInfoError(f"its debug info is that of Zeek {found.since}")
+    return found
+
+
+def cache_dir() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(base, "zeekspy", "offsets")
+
+
+def _cached(target: Target) -> Layout | None:
+    if target.build_id is None:
+        return None
+    path = cache_dir() / f"{target.build_id}.json"
+    try:
+        if path.stat().st_uid not in (os.geteuid(), 0):  # someone else's word on where to read
+            return None
+        found = load(path)
+    except (OSError, FileError, LayoutError):
+        return None
+    return replace(found, origin=f"cache {path.name}") if found.covers(target.version) else None
+
+
+def _keep(target: Target, found: Layout) -> None:
+    """Writes the table to the cache. That it cannot be written is no reason to stop."""
+    if target.build_id is None:
+        return
+    directory = cache_dir()
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile("w", dir=directory, delete=False, encoding="utf-8") as f:
+            f.write(found.to_json())
+        os.replace(f.name, directory / f"{target.build_id}.json")
+    except OSError:
+        return

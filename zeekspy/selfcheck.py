@@ -1,0 +1,218 @@
+"""Holds a layout against a live target before the first sample: a wrong table must never give a wrong answer.
+
+Works while no script runs: the event registry leads to handlers, functions, bodies and locations whatever Zeek does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zeekspy._core import Memory
+from zeekspy.errors import NoSuchTarget, UnknownBuild
+from zeekspy.layout import Layout
+from zeekspy.target import Target
+
+MAX_HANDLERS = 4096
+ENOUGH = 64
+"""Functions looked at: a wrong offset shows at the first."""
+MAX_LINE = 10_000_000
+
+HINT = (
+    "Make a table from this very build: zeekspy offsets generate {exe} -o FILE, and give it with --offsets FILE. "
+    "If that fails too, zeekspy capture --pid {pid} -o FILE has what a bug report needs."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: ``what`` in words, ``evidence`` as seen."""
+
+    what: str
+    evidence: str
+
+
+class _Failed(Exception):
+    pass
+
+
+def check(target: Target, layout: Layout, memory: Memory) -> list[Check]:
+    """What was checked. Raises UnknownBuild that names the field that failed and the bytes seen."""
+    try:
+        return list(_Walk(target, layout, memory).checks())
+    except _Failed as e:
+        raise UnknownBuild(
+            f"the table of offsets ({layout.origin}) does not fit this Zeek {target.version}: {e}",
+            HINT.format(exe=target.exe, pid=target.pid),
+        ) from None
+
+
+class _Walk:
+    def __init__(self, target: Target, layout: Layout, memory: Memory) -> None:
+        self.target, self.fields, self.stdlib, self.memory = target, layout.fields, layout.stdlib, memory
+
+    # ---- reading
+
+    def bytes(self, address: int, length: int, field: str) -> bytes:
+        data = self.memory.read(address, length)
+        if len(data) < length:
+            if not self.target.alive():
+                raise NoSuchTarget(f"process {self.target.pid} has gone")
+            raise _Failed(f"{field}: nothing can be read at {address:#x}")
+        return data
+
+    def number(self, address: int, size: int, field: str) -> int:
+        return int.from_bytes(self.bytes(address, size, field), "little")
+
+    def pointer(self, address: int, field: str) -> int:
+        return self.number(address + self.fields[field], 8, field)
+
+    def string(self, address: int, field: str) -> str:
+        """A std::string that must hold a printable name."""
+        size = {"libstdc++": 32, "libc++": 24, "libstdc++-old": 8}[self.stdlib]
+        raw = self.bytes(address, size, field)
+        word = [int.from_bytes(raw[i : i + 8], "little") for i in range(0, size, 8)]
+        if self.stdlib == "libstdc++":
+            at, length = word[0], word[1]
+            if length < 16 and at != address + 16:
+                raise _Failed(f"{field}: no std::string, a short one would point at itself (bytes {raw.hex()})")
+        elif self.stdlib == "libc++":
+            at, length = (word[2], word[1]) if raw[0] & 1 else (address + 1, raw[0] >> 1)
+        else:
+            at, length = word[0], self.number(word[0] - 24, 8, field)
+        if not 0 < length <= 1024:
+            raise _Failed(f"{field}: a name of {length} characters (bytes {raw.hex()})")
+        return self.printable(self.bytes(at, length, field), field)
+
+    @staticmethod
+    def printable(data: bytes, field: str) -> str:
+        if any(b < 0x20 or b == 0x7F for b in data):
+            raise _Failed(f"{field}: no name (bytes {data[:32].hex()})")
+        return data.decode("utf-8", "replace")
+
+    # ---- checks
+
+    def checks(self) -> Iterator[Check]:
+        yield self.stacks()
+        if "event_registry" not in self.target.symbols or "EventRegistry.handlers" not in self.fields:
+            yield Check("event registry", "not looked at: this table does not describe it")
+            return
+        registry = self.number(self.target.symbols["event_registry"], 8, "event_registry")
+        if not registry:
+            yield Check("event registry", "not there yet: Zeek is starting")
+            return
+        handlers = functions = bodies = 0
+        for handler in self.handlers(registry):
+            handlers += 1
+            function = self.pointer(handler, "EventHandler.local")
+            if not function:
+                continue
+            functions += 1
+            bodies += self.function(function)
+            if functions == ENOUGH:
+                break
+        if not handlers:
+            raise _Failed("EventRegistry.handlers: no event handlers are there")
+        yield Check("event registry", f"{handlers} handlers, {functions} functions and {bodies} bodies look right")
+
+    def stacks(self) -> Check:
+        seen = []
+        for name, size in (("call_stack", self.fields["sizeof.CallInfo"]), ("g_frame_stack", 8)):
+            if name not in self.target.symbols:
+                if name == "g_frame_stack" and "CallInfo.func" in self.fields:
+                    raise _Failed("CallInfo.func: this Zeek has no g_frame_stack, as versions with that field have")
+                continue
+            if self.target.sizes[name] not in (0, 24):
+                raise _Failed(f"{name}: {self.target.sizes[name]} bytes, a std::vector has 24")
+            raw = self.bytes(self.target.symbols[name], 24, name)
+            begin, end, capacity = (int.from_bytes(raw[i : i + 8], "little") for i in (0, 8, 16))
+            # capacity does not change while the stack grows and shrinks within it
+            if not begin <= end <= capacity or (capacity - begin) % size:
+                raise _Failed(f"{name}: no vector of elements of {size} bytes (bytes {raw.hex()})")
+            seen.append(f"{name} {(end - begin) // size} deep")
+        return Check("stacks", ", ".join(seen))
+
+    def function(self, at: int) -> int:
+        """Checks a Func; how many of its bodies have a location."""
+        low, high = self.target.data
+        vptr = self.number(at, 8, "Func")
+        if high and not low <= vptr < high:
+            raise _Failed(f"EventHandler.local: {at:#x} is no Func, its vptr {vptr:#x} is outside the vtables")
+        kind = self.number(at + self.fields["Func.kind"], self.fields["sizeof.Func.kind"], "Func.kind")
+        if kind > 1:
+            raise _Failed(f"Func.kind: {kind}")
+        self.string(at + self.fields["Func.name"], "Func.name")
+        type_at = self.pointer(at, "Func.type")
+        flavor = self.number(
+            type_at + self.fields["FuncType.flavor"], self.fields["sizeof.FuncType.flavor"], "FuncType.flavor"
+        )
+        if flavor != 1:
+            raise _Failed(f"FuncType.flavor: {flavor} for an event, which has 1")
+        begin, end = (self.number(at + self.fields["Func.bodies"] + i, 8, "Func.bodies") for i in (0, 8))
+        size = self.fields["sizeof.Func.Body"]
+        if end < begin or (end - begin) % size or (end - begin) // size > MAX_HANDLERS:
+            raise _Failed(f"sizeof.Func.Body: bodies from {begin:#x} to {end:#x} are no multiple of {size}")
+        return sum(self.body(begin + i * size) for i in range(min((end - begin) // size, 16)))
+
+    def body(self, at: int) -> bool:
+        stmts = self.pointer(at, "Func.Body.stmts")
+        low, high = self.target.data
+        if not stmts:
+            raise _Failed(f"Func.Body.stmts: no statement at {at:#x}")
+        vptr = self.number(stmts, 8, "Stmt")
+        if high and not low <= vptr < high:
+            raise _Failed(f"Func.Body.stmts: {stmts:#x} is no Stmt, its vptr {vptr:#x} is outside the vtables")
+        location = self.pointer(stmts, "Obj.location")
+        if not location:
+            return False
+        first, last = (
+            self.number(location + self.fields[f], 4, f) for f in ("Location.first_line", "Location.last_line")
+        )
+        if first > MAX_LINE or last > MAX_LINE:
+            raise _Failed(f"Location.first_line: {first} to {last}")
+        name = self.memory.read(self.pointer(location, "Location.filename"), 4096).split(b"\0")[0]
+        if not name:
+            raise _Failed("Location.filename: no name")
+        self.printable(name, "Location.filename")
+        return True
+
+    # ---- the registry's containers
+
+    def handlers(self, registry: int) -> Iterator[int]:
+        """Addresses of EventHandlers: of a std::map from Zeek 3.1 on, of a Dictionary before."""
+        at = registry + self.fields["EventRegistry.handlers"]
+        if "Dictionary.tbl" in self.fields and self.has_vptr(at):
+            yield from self.dictionary(at)
+        else:
+            yield from self.tree(at)
+
+    def has_vptr(self, at: int) -> bool:
+        """Whether an object of a class with virtual functions lies there: Dictionary is one until 3.0, std::map is not."""
+        low, high = self.target.data
+        return low <= self.number(at, 8, "EventRegistry.handlers") < high
+
+    def tree(self, at: int) -> Iterator[int]:
+        old = self.stdlib != "libc++"
+        root = self.number(at + (16 if old else 8), 8, "EventRegistry.handlers")
+        left, right = (16, 24) if old else (0, 8)
+        value = 32 + {"libstdc++": 32, "libc++": 24, "libstdc++-old": 8}[self.stdlib]
+        todo, seen = [root] if root else [], 0
+        while todo and seen < MAX_HANDLERS:
+            node = todo.pop()
+            seen += 1
+            self.string(node + 32, "EventRegistry.handlers")
+            yield self.number(node + value, 8, "EventRegistry.handlers")
+            todo += [n for n in (self.number(node + side, 8, "EventRegistry.handlers") for side in (left, right)) if n]
+
+    def dictionary(self, at: int) -> Iterator[int]:
+        buckets = self.number(at + self.fields["Dictionary.num_buckets"], 4, "Dictionary.num_buckets")
+        table = self.pointer(at, "Dictionary.tbl")
+        for i in range(min(buckets, MAX_HANDLERS)):
+            chain = self.number(table + 8 * i, 8, "Dictionary.tbl")
+            if not chain:
+                continue
+            count = self.number(chain + self.fields["List.num_entries"], 4, "List.num_entries")
+            entries = self.pointer(chain, "List.entries")
+            for k in range(min(count, 64)):
+                entry = self.number(entries + 8 * k, 8, "List.entries")
+                yield self.pointer(entry, "DictEntry.value")

@@ -151,7 +151,13 @@ int zs_look_first(struct zs_looker *looker, struct zs_sight *ret, struct zs_erro
 	ret->n = ret->nframes = ret->same = 0;
 	ret->absurd = ret->truncated = false;
 	ask_first(looker);
-	int rc = zs_gather_read(g, looker->reader, error);
+	// A sampler that has just woken up finds the kernel's paths and the target's page tables out of its caches, and a slow
+	// call sees the header and the frames at different times. So the same call is made twice and only the second counts,
+	// whatever the first one saw.
+	int rc = looker->target->pid ? zs_gather_read(g, looker->reader, error) : ZS_OK;
+	g->done = 0;
+	if (rc >= 0)
+		rc = zs_gather_read(g, looker->reader, error);
 	if (rc < 0)
 		return rc;
 	if (!parse_vector(zs_gathered(g, looker->header), size, &v)) {
@@ -245,7 +251,7 @@ static void learn(struct zs_looker *looker, const struct zs_sight *sight)
 		looker->window_low = looker->window_high = 0;
 	for (uint32_t i = 0; i < sight->n; i++) {
 		uint64_t low = sight->entries[i].frame, high = low + frame_from(l) + frame_size(l);
-		if (!may_be_frame(looker, low) || i >= sight->same)
+		if (!may_be_frame(looker, low))
 			continue;
 		if (!looker->window_high || high > looker->window_high + WINDOW || low + WINDOW < looker->window_low) {
 			looker->window_low = low;

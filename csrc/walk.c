@@ -26,6 +26,8 @@ struct zs_walker {
 	// Entries at the bottom that were proven stale; nothing pops them, so they stay stale while they stay.
 	struct zs_entry floor[MAX_FLOOR];
 	uint32_t nfloor;
+	uint32_t bare; // entries of the last stack whose innermost script entry had no frame, and that stack's last entry
+	struct zs_entry bare_top;
 	uint32_t unknown_stack; // one unreadable frame
 };
 
@@ -129,17 +131,29 @@ static uint32_t match_frames(struct zs_walker *w)
 	return 0;
 }
 
-static bool equal(const struct zs_entry *a, const struct zs_entry *b, bool funcs)
-{
-	return a->call == b->call && (funcs ? a->func == b->func : a->frame == b->frame);
-}
-
 // What the entry's function and frame say is of the first look: they were read along with the header, or the entry was
 // still there afterwards.
 static bool at_first_look(const struct zs_walker *w, uint32_t i)
 {
 	const struct zs_entry *e = &w->sight.entries[i];
 	return has_funcs(w) || i < w->sight.same || (e->has_frame && e->at_once);
+}
+
+static bool equal(const struct zs_entry *a, const struct zs_entry *b, bool funcs)
+{
+	return a->call == b->call && (funcs ? a->func == b->func : a->frame == b->frame);
+}
+
+// Until Zeek 8.0: whether entries without a frame are stale rather than caught between the push of one stack and that of
+// the other. They are if entries above them do have frames, or if the same was seen by the look before.
+static bool is_settled(struct zs_walker *w, uint32_t unmatched)
+{
+	const struct zs_sight *s = &w->sight;
+	bool above = unmatched < s->n && s->entries[s->n - 1].has_frame;
+	bool again = w->bare == s->n && equal(&w->bare_top, &s->entries[s->n - 1], true);
+	w->bare = s->n;
+	w->bare_top = s->entries[s->n - 1];
+	return above || again || !w->target.pid;
 }
 
 // How many entries at the bottom belong to stacks that an exception has left behind.
@@ -166,8 +180,7 @@ static uint32_t count_stale(struct zs_walker *w, uint32_t unmatched)
 	}
 	if (stale < w->nfloor)
 		stale = w->nfloor;
-	// A frame that does not fit its entry tells only while the stack stands still.
-	if (s->same == s->n && unmatched > stale)
+	if (s->same == s->n && unmatched > stale && is_settled(w, unmatched))
 		stale = unmatched;
 	return stale;
 }

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zeekspy import layout
+from zeekspy.capture import Header
 from zeekspy.errors import DebugInfoError, FileError, LayoutError, UnknownBuild
 from zeekspy.layout import Layout
 from zeekspy.target import Target
@@ -102,3 +103,18 @@ def _keep(target: Target, found: Layout) -> None:
         os.replace(f.name, directory / f"{target.build_id}.json")
     except OSError:
         return
+
+
+def for_capture(header: Header, file: Path | None = None) -> Layout:
+    """The layout to read a capture with: ``file``, the shipped table for its version, or the fields it brings itself."""
+    if file is not None:
+        return load(file)
+    from zeekspy.offsets import find
+
+    stdlib = header.stdlib if header.stdlib in layout.STDLIBS else layout.STDLIBS[0]
+    shipped: Layout | None = find(header.version, stdlib)
+    if shipped is not None:
+        return shipped
+    own = Layout(header.version, header.version, stdlib, header.fields, {}, origin="the capture's own fields")
+    own.validate()
+    return own

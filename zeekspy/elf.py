@@ -75,6 +75,10 @@ class _Dynamic:
     needed: tuple[int, ...]
 
 
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO must not make us wait for a writer
+
+
 class Elf:
     """A 64-bit little-endian ELF file of x86_64 or aarch64, by path or as an open binary file (/proc/PID/exe).
 
@@ -89,7 +93,7 @@ class Elf:
         if isinstance(file, str | os.PathLike):
             self.name = os.fspath(file)
             try:
-                self._file = open(file, "rb")  # noqa: SIM115 - close() or __exit__ closes it
+                self._file = open(file, "rb", opener=_opener)  # noqa: SIM115 - close() or __exit__ closes it
             except OSError as e:
                 raise FileError(f"cannot open {self.name}: {e.strerror}") from None
         else:
@@ -121,8 +125,8 @@ class Elf:
             raise NotZeek(f"{self.name} is a 32-bit program; zeekspy reads 64-bit ones")
         if header[5] != 1:
             raise NotZeek(f"{self.name} is big-endian; zeekspy reads little-endian programs")
-        (kind, machine, _, _, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx) = (
-            struct.unpack_from("<HHIQQQIHHHHHH", header, 16)
+        (kind, machine, _, _, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx) = struct.unpack_from(
+            "<HHIQQQIHHHHHH", header, 16
         )
         if machine not in MACHINES:
             raise NotZeek(f"{self.name} is for a processor (ELF machine {machine}) that zeekspy does not know")
@@ -285,10 +289,11 @@ class Elf:
 
         Looks in .dynsym through its hash table, then in .symtab, which a stripped file does not have.
         """
-        return self._dynamic_symbol(name.encode()) or self._static_symbol(name.encode())
+        return self.dynamic_symbol(name) or self._static_symbol(name.encode())
 
-    def _dynamic_symbol(self, name: bytes) -> Symbol | None:
-        d = self._dynamic
+    def dynamic_symbol(self, text: str) -> Symbol | None:
+        """As ``symbol``, in .dynsym alone."""
+        name, d = text.encode(), self._dynamic
         if d is None:
             return None
         if d.gnu_hash is not None:

@@ -6,13 +6,15 @@ import os
 import random
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from zeekspy import choice, selfcheck, target, zeek_types
-from zeekspy._core import COST_NS, SAMPLE_FLAGS, Memory, Sampler, Walker
+from zeekspy._core import COST_NS, SAMPLE_FLAGS, Batch, Memory, Sampler, Walker
 from zeekspy.errors import AccessDenied, NoSuchTarget, UnknownBuild
 from zeekspy.layout import STDLIBS, Layout
 from zeekspy.profile import CORE, IDLE, Labels, Profile, Stack
@@ -66,7 +68,7 @@ def attach(pid: int, offsets: Path | None = None) -> Attachment:
 
 
 class Session:
-    """Samples one target at ``hz``. ``run`` yields about ten times a second; ``profile`` is complete at any time."""
+    """Samples one target at ``hz``. ``profile`` is complete at any time; ``finish`` adds how it came about."""
 
     def __init__(self, attachment: Attachment, hz: float, *, labels: Labels = ()) -> None:
         self.attachment = attachment
@@ -80,43 +82,37 @@ class Session:
         self._cpu_at_start = _own_cpu()
         self._began = time.monotonic()
 
-    def run(self, duration: float | None = None) -> Iterator[None]:
-        """Samples until ``duration`` seconds are over, the target has gone or the caller stops asking.
+    def poll(self, budget_ns: int = POLL_NS) -> Batch:
+        """Samples for that long, or until a signal arrives. May run in a thread of its own; ``take`` what it returns."""
+        return self._sampler.poll(budget_ns)
 
-        Raises UnknownBuild when the layout proves wrong on real stacks; everything else ends quietly, with ``ended``.
-        """
-        deadline = None if duration is None else self._began + duration
-        while True:
-            budget = POLL_NS
-            if deadline is not None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    break
-                budget = min(budget, round(left * 1e9))
-            batch = self._sampler.poll(budget)
-            self._table.extend(batch.definitions)
-            for _, stack, flags, count, cpu_ns, wall_ns in batch.runs:
-                on_cpu = bool(flags & SAMPLE_FLAGS["on-cpu"])
-                self.profile.add(self._stack(stack, on_cpu), self._labels, count, cpu_ns, wall_ns)
-            self.profile.duration_ns = round((time.monotonic() - self._began) * 1e9)
-            if batch.lost is not None:
-                if not isinstance(batch.lost, NoSuchTarget):
-                    raise batch.lost
-                self.ended = "the target has exited"
-                break
-            if not self.attachment.target.alive():
-                self.ended = "the target has exited or runs another program now"
-                break
+    def take(self, batch: Batch) -> None:
+        """Adds a batch to the profile. Raises UnknownBuild when the layout proves wrong on real stacks."""
+        self._table.extend(batch.definitions)
+        for _, stack, flags, count, cpu_ns, wall_ns in batch.runs:
+            on_cpu = bool(flags & SAMPLE_FLAGS["on-cpu"])
+            self.profile.add(self._stack(stack, on_cpu), self._labels, count, cpu_ns, wall_ns)
+        self.profile.duration_ns = round((time.monotonic() - self._began) * 1e9)
+        if isinstance(batch.lost, NoSuchTarget):
+            self.ended = "the target has exited"
+        elif batch.lost is not None:
+            raise batch.lost
+        elif not self.attachment.target.alive():
+            self.ended = "the target has exited or runs another program now"
+        else:
             self._judge()
-            yield
-        self.finish()
 
     def finish(self) -> None:
         """Puts the circumstances into the profile's ``meta``."""
-        t, layout = self.attachment.target, self.attachment.layout
+        t = self.attachment.target
         self.profile.meta.update(self.stats())
         self.profile.meta.update(
-            exe=t.exe, build_id=t.build_id or "", pid=t.pid, read_method=self.attachment.memory.method, stdlib=layout.stdlib
+            zeekspy_version=metadata.version("zeekspy"),
+            exe=t.exe,
+            build_id=t.build_id or "",
+            pid=t.pid,
+            stdlib=self.attachment.layout.stdlib,
+            read_method=self.attachment.memory.method,
         )
 
     def _stack(self, number: int, on_cpu: bool) -> Stack:
@@ -155,6 +151,25 @@ class Session:
         }
 
 
+def run(sessions: Sequence[Session], duration: float | None = None) -> Iterator[float]:
+    """Samples all sessions, each in a thread, and yields the seconds gone by about ten times a second.
+
+    Ends when ``duration`` seconds are over or all targets have gone; the caller may stop asking at any time.
+    """
+    began = time.monotonic()
+    with ThreadPoolExecutor(max_workers=max(1, len(sessions))) as pool:
+        while live := [s for s in sessions if s.ended is None]:
+            left = POLL_NS if duration is None else round((began + duration - time.monotonic()) * 1e9)
+            if left <= 0:
+                break
+            budget = min(POLL_NS, left)
+            # One target needs no thread, and its poll is then cut short by a signal.
+            batches = [live[0].poll(budget)] if len(live) == 1 else list(pool.map(lambda s: s.poll(budget), live))
+            for session, batch in zip(live, batches, strict=True):
+                session.take(batch)
+            yield time.monotonic() - began
+
+
 def quantiles(histogram: list[int]) -> dict[str, float]:
     """p50, p90, p99 and max in microseconds: upper ends of the buckets, so never less than was measured."""
     total = sum(histogram)
@@ -175,3 +190,19 @@ def _own_cpu() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
+
+
+def merge(sessions: Sequence[Session]) -> Profile:
+    """One Profile of all sessions. Its ``meta`` is the first one's, counters that are sums added up."""
+    first = sessions[0].profile
+    if len(sessions) == 1:
+        return first
+    result = Profile(time_ns=min(s.profile.time_ns for s in sessions), period_ns=first.period_ns)
+    result.duration_ns = max(s.profile.duration_ns for s in sessions)
+    result.meta = dict(first.meta)
+    for key in ("samples", "script", "core", "idle", "torn", "stale", "unreadable", "missed", "cpu_s", "overflow"):
+        result.meta[key] = sum(s.profile.meta[key] for s in sessions)
+    for s in sessions:
+        for stack, labels, values in s.profile:
+            result.add(stack, labels, values.count, values.cpu_ns, values.wall_ns)
+    return result

@@ -120,7 +120,8 @@ CLASSES: tuple[ZeekClass, ...] = (
         extra="name type attrs offset scope# is_export is_const is_enum_const is_type is_option",
     ),
     _class("FuncType", "zeek::FuncType FuncType", "Type.cc", core="flavor#", extra="args yield"),
-    _class("FuncVal", "zeek::FuncVal FuncVal", "Val.cc", chain="func_val=func_val|val.func_val"),
+    # Up to 4.0 there is no such class: a Val with a union holds functions and numbers.
+    _class("FuncVal", "zeek::FuncVal FuncVal zeek::Val Val", "Val.cc", chain="func_val=func_val|val.func_val"),
     # The self-check walks these from the event registry.
     _class("EventRegistry", "zeek::EventRegistry EventRegistry", "EventRegistry.cc", chain="handlers"),
     _class(
@@ -154,9 +155,19 @@ CLASSES: tuple[ZeekClass, ...] = (
     _class("TypeDecl", "zeek::TypeDecl TypeDecl", "Type.cc", extra="id type attrs"),
     _class("TableType", "zeek::TableType TableType", "Type.cc", extra="yield_type"),
     _class("Val", "zeek::Val Val", "Val.cc", extra="type val", size="extra"),
-    _class("IntVal", "zeek::detail::IntValImplementation", "Val.cc", extra="int_val"),
-    _class("CountVal", "zeek::detail::UnsignedValImplementation", "Val.cc", extra="uint_val"),
-    _class("DoubleVal", "zeek::detail::DoubleValImplementation", "Val.cc", extra="double_val"),
+    _class("IntVal", "zeek::detail::IntValImplementation zeek::Val Val", "Val.cc", extra="int_val=int_val|val.int_val"),
+    _class(
+        "CountVal",
+        "zeek::detail::UnsignedValImplementation zeek::Val Val",
+        "Val.cc",
+        extra="uint_val=uint_val|val.uint_val",
+    ),
+    _class(
+        "DoubleVal",
+        "zeek::detail::DoubleValImplementation zeek::Val Val",
+        "Val.cc",
+        extra="double_val=double_val|val.double_val",
+    ),
     _class("StringVal", "zeek::StringVal StringVal", "Val.cc", extra="string_val=string_val|val.string_val"),
     _class("String", "zeek::String BroString", "ZeekString.cc BroString.cc Val.cc", extra="b n"),
     _class("AddrVal", "zeek::AddrVal AddrVal", "Val.cc", extra="addr_val=addr_val|val.addr_val"),
@@ -174,7 +185,7 @@ CLASSES: tuple[ZeekClass, ...] = (
         "RecordVal",
         "zeek::RecordVal RecordVal",
         "Val.cc",
-        extra="record_val=record_val|val.record_val num_fields rt",
+        extra="record_val=record_val|val.record_val|val.val_list_val num_fields rt",
     ),
     _class("ZValElement", "zeek::ZValElement", "Val.cc", extra="is_set is_managed tag zval", size="extra"),
     _class("Attributes", "zeek::detail::Attributes Attributes", "Attr.cc", extra="attrs"),
@@ -255,3 +266,11 @@ VERSION_FUNCTION = re.compile(rb"(?:zeek|bro)_version_\d\w*")
 def is_debug_build(version_functions: list[bytes]) -> bool:
     """Whether the names that matched VERSION_FUNCTION are those of a build with -DDEBUG."""
     return bool(version_functions) and all(n.endswith(b"_debug") for n in version_functions)
+
+
+def zam_tag(version: str) -> int | None:
+    """The number of STMT_ZAM, the tag of bodies compiled with -O ZAM (StmtEnums.h); None before Zeek 4.2."""
+    m = re.match(r"(\d+)\.(\d+)", version)
+    if m is None or (int(m[1]), int(m[2])) < (4, 2):
+        return None
+    return 21 if int(m[1]) < 7 else 19

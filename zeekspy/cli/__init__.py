@@ -1,0 +1,66 @@
+"""The command line: one module a command, errors as a sentence with the remedy and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module, metadata
+
+from zeekspy.errors import ZeekspyError
+
+COMMANDS = ("record", "dump", "capture", "offsets", "demo")
+
+EPILOG = """\
+examples:
+  zeekspy --pid 4711                            profile until Ctrl-C, then say how to open the file
+  zeekspy --pid 4711 --hz 250 --profile zeek.pb.gz --duration 60
+  zeekspy record -- zeek -r trace.pcap local    start a Zeek and profile it
+  zeekspy dump --pid 4711                       the script stack now
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="zeekspy",
+        description="Profiles the script stacks of a running Zeek, from outside and without stopping it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("--version", action="version", version=f"zeekspy {metadata.version('zeekspy')}")
+    subparsers = result.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    for name in COMMANDS:
+        import_module(f"zeekspy.cli.{name}").add_parser(subparsers)
+    return result
+
+
+def with_command(arguments: Sequence[str]) -> list[str]:
+    """``zeekspy --pid P …`` records: the command may be left out where options begin the line."""
+    words = list(arguments)
+    if words and words[0] not in ("-h", "--help", "--version") and words[0].startswith("-"):
+        return ["record", *words]
+    return words
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit code (design.md section 6)."""
+    try:
+        args = parser().parse_args(with_command(sys.argv[1:] if arguments is None else arguments))
+        code: int = args.func(args)
+        sys.stdout.flush()
+        return code
+    except ZeekspyError as e:
+        print(f"zeekspy: {e}", file=sys.stderr)
+        if e.hint:
+            print(f"         {e.hint}", file=sys.stderr)
+        return e.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has left; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        print("zeekspy: out of memory", file=sys.stderr)
+        return 1

@@ -1,0 +1,85 @@
+"""``zeekspy capture``: the raw bytes that a walk of the script stack needs, for bug reports and tests."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from zeekspy.cli import arguments
+
+TRIES = 200
+"""Looks taken for one stop that is whole and not empty."""
+LIMIT = 1 << 26
+"""Bytes kept of one stop."""
+
+
+def add_parser(subparsers: Any) -> None:
+    p = subparsers.add_parser(
+        "capture",
+        help="save the raw memory of some stacks",
+        description="Saves the bytes of memory that some script stacks consist of: names, places in scripts and "
+        "addresses, no values of variables. zeekspy dump --capture FILE shows them.",
+    )
+    p.add_argument("--pid", type=arguments.pid, required=True, help="a running Zeek process")
+    p.add_argument("-n", type=arguments.count, default=10, metavar="N", help="how many stacks (10)")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write, *.jsonl.gz")
+    p.add_argument("--offsets", type=Path, metavar="FILE", help="table of offsets to use")
+    p.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from zeekspy import capture, session
+    from zeekspy.cli.stop import Stop
+    from zeekspy.errors import NoSuchTarget
+    from zeekspy.output import Output
+
+    output = Output(args.output)
+    try:
+        with Stop() as stop:
+            attachment = session.attach(args.pid, args.offsets)
+            stops: list[tuple[bool, capture.Segments]] = []
+            try:
+                while len(stops) < args.n and not stop.asked():
+                    stops.append(_stop(attachment))
+            except NoSuchTarget:
+                if not stops:
+                    raise
+        t, table = attachment.target, attachment.layout
+        symbols = {k: t.symbols[k] for k in ("call_stack", "g_frame_stack", "version") if k in t.symbols}
+        header = capture.Header(t.version, t.arch, t.stdlib, table.fields, symbols)
+
+        def content(out: Any) -> None:
+            writer = capture.Writer(out, header)
+            for _, segments in stops:
+                writer.stop(segments)
+            writer.close()
+
+        written = output.write(content)
+    finally:
+        output.discard()
+    busy = sum(1 for non_empty, _ in stops if non_empty)
+    print(f"{written}: {len(stops)} stops, {busy} with a script stack", file=sys.stderr)
+    return 0
+
+
+def _stop(attachment: Any) -> tuple[bool, Any]:
+    """One stop: a stack that stood still while it was read, or, after many tries, what there was."""
+    from zeekspy._core import SAMPLE_FLAGS
+
+    moving = SAMPLE_FLAGS["torn"] | SAMPLE_FLAGS["unreadable"]
+    for _ in range(TRIES):
+        time.sleep(0.002)
+        # A new walker has nothing cached, so it reads every byte that the stack needs.
+        walker = attachment.walker()
+        attachment.memory.remember(LIMIT)
+        try:
+            number, flags, _, _ = walker.walk()
+            pieces = attachment.memory.remembered()
+        finally:
+            attachment.memory.remember(0)
+        if number and not flags & moving:
+            return True, pieces
+    return bool(number), pieces

@@ -3,7 +3,7 @@
 #include "reader.h"
 #include "resolve.h"
 
-enum { MAX_FLOOR = 64 };
+enum { MAX_FLOOR = 64, BARE_LOOKS = 3 };
 
 struct decoded { // of one entry
 	int func_index, call_index, stmt_index; // in the resolver's round
@@ -26,8 +26,8 @@ struct zs_walker {
 	// Entries at the bottom that were proven stale; nothing pops them, so they stay stale while they stay.
 	struct zs_entry floor[MAX_FLOOR];
 	uint32_t nfloor;
-	uint32_t bare; // entries of the last stack whose innermost script entry had no frame, and that stack's last entry
-	struct zs_entry bare_top;
+	struct zs_entry bare[MAX_FLOOR]; // entries without frames, as the last looks found them
+	uint32_t nbare, bare_looks;
 	uint32_t unknown_stack; // one unreadable frame
 };
 
@@ -144,16 +144,21 @@ static bool equal(const struct zs_entry *a, const struct zs_entry *b, bool funcs
 	return a->call == b->call && (funcs ? a->func == b->func : a->frame == b->frame);
 }
 
-// Until Zeek 8.0: whether entries without a frame are stale rather than caught between the push of one stack and that of
-// the other. They are if entries above them do have frames, or if the same was seen by the look before.
-static bool is_settled(struct zs_walker *w, uint32_t unmatched)
+// Until Zeek 8.0: how many of the outermost entries are stale because they have no frames. In a live target the two stacks
+// are not read at quite the same time, so entries count only when several looks in a row found them so.
+static uint32_t count_bare(struct zs_walker *w, uint32_t unmatched)
 {
 	const struct zs_sight *s = &w->sight;
-	bool above = unmatched < s->n && s->entries[s->n - 1].has_frame;
-	bool again = w->bare == s->n && equal(&w->bare_top, &s->entries[s->n - 1], true);
-	w->bare = s->n;
-	w->bare_top = s->entries[s->n - 1];
-	return above || again || !w->target.pid;
+	uint32_t same = 0;
+	if (!w->target.pid)
+		return unmatched;
+	unmatched = zs_min32(unmatched, MAX_FLOOR);
+	while (same < w->nbare && same < unmatched && equal(&w->bare[same], &s->entries[same], true))
+		same++;
+	w->bare_looks = same && same == w->nbare ? w->bare_looks + 1 : 0;
+	w->nbare = same ? same : unmatched;
+	memcpy(w->bare, s->entries, w->nbare * sizeof *w->bare);
+	return w->bare_looks >= BARE_LOOKS ? same : 0;
 }
 
 // How many entries at the bottom belong to stacks that an exception has left behind.
@@ -180,9 +185,8 @@ static uint32_t count_stale(struct zs_walker *w, uint32_t unmatched)
 	}
 	if (stale < w->nfloor)
 		stale = w->nfloor;
-	if (s->same == s->n && unmatched > stale && is_settled(w, unmatched))
-		stale = unmatched;
-	return stale;
+	uint32_t bare = has_funcs(w) ? count_bare(w, s->same == s->n ? unmatched : w->nbare) : 0;
+	return bare > stale ? bare : stale;
 }
 
 // Decides what of an entry's frame is that of the first look. From Zeek 8.1 on the function, too, is known from the frame

@@ -1,7 +1,7 @@
 """Captures: the bytes of a target's memory that its script stack needs, in a file. Format: zeek-stack-capture/1.
 
-gzip, one JSON object a line. The first is the header: version, arch, stdlib, fields (the layout they were taken with) and
-symbols (addresses). Each further line is one stop: ``segments`` is a list of [address, hex bytes].
+gzip, one JSON object a line. The first is the header: version, arch, stdlib, fields (the layout they were taken
+with) and symbols (addresses). Each further line is one stop: ``segments`` is a list of [address, hex bytes].
 """
 
 from __future__ import annotations

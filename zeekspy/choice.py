@@ -106,7 +106,7 @@ def _keep(target: Target, found: Layout) -> None:
 
 
 def for_capture(header: Header, file: Path | None = None) -> Layout:
-    """The layout to read a capture with: ``file``, the shipped table for its version, or the fields it brings itself."""
+    """The layout to read a capture with: ``file``, the shipped table for its version, or its own fields."""
     if file is not None:
         return load(file)
     from zeekspy.offsets import find

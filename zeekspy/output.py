@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from zeekspy.errors import FileError
 
@@ -22,7 +22,7 @@ class Output:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._temporary: BinaryIO | None = None
+        self._temporary: Any = None
         self._direct = str(path) == "-" or _is_special(path)
         if self._direct:
             return
@@ -44,7 +44,7 @@ class Output:
         assert self._temporary is not None
         try:
             with self._temporary as out:
-                content(out)
+                content(out.file)
                 out.flush()
             os.chmod(out.name, 0o666 & ~_umask())
             os.replace(out.name, self.path)
@@ -72,7 +72,7 @@ class Output:
         suffix = "".join(self.path.suffixes) or ".pb.gz"
         try:
             with tempfile.NamedTemporaryFile(prefix="zeekspy-", suffix=suffix, delete=False) as out:
-                content(out)
+                content(out.file)
         except OSError as e:
             raise FileError(f"cannot write {out.name} either: {e.strerror}", "Free some disk space.") from None
         return Path(out.name)

@@ -53,7 +53,7 @@ class _Walk:
 
     # ---- reading
 
-    def bytes(self, address: int, length: int, field: str) -> bytes:
+    def read(self, address: int, length: int, field: str) -> bytes:
         data = self.memory.read(address, length)
         if len(data) < length:
             if not self.target.alive():
@@ -62,7 +62,7 @@ class _Walk:
         return data
 
     def number(self, address: int, size: int, field: str) -> int:
-        return int.from_bytes(self.bytes(address, size, field), "little")
+        return int.from_bytes(self.read(address, size, field), "little")
 
     def pointer(self, address: int, field: str) -> int:
         return self.number(address + self.fields[field], 8, field)
@@ -70,7 +70,7 @@ class _Walk:
     def string(self, address: int, field: str) -> str:
         """A std::string that must hold a printable name."""
         size = {"libstdc++": 32, "libc++": 24, "libstdc++-old": 8}[self.stdlib]
-        raw = self.bytes(address, size, field)
+        raw = self.read(address, size, field)
         word = [int.from_bytes(raw[i : i + 8], "little") for i in range(0, size, 8)]
         if self.stdlib == "libstdc++":
             at, length = word[0], word[1]
@@ -82,7 +82,7 @@ class _Walk:
             at, length = word[0], self.number(word[0] - 24, 8, field)
         if not 0 < length <= 1024:
             raise _Failed(f"{field}: a name of {length} characters (bytes {raw.hex()})")
-        return self.printable(self.bytes(at, length, field), field)
+        return self.printable(self.read(at, length, field), field)
 
     @staticmethod
     def printable(data: bytes, field: str) -> str:
@@ -124,7 +124,7 @@ class _Walk:
                 continue
             if self.target.sizes[name] not in (0, 24):
                 raise _Failed(f"{name}: {self.target.sizes[name]} bytes, a std::vector has 24")
-            raw = self.bytes(self.target.symbols[name], 24, name)
+            raw = self.read(self.target.symbols[name], 24, name)
             begin, end, capacity = (int.from_bytes(raw[i : i + 8], "little") for i in (0, 8, 16))
             # capacity does not change while the stack grows and shrinks within it
             if not begin <= end <= capacity or (capacity - begin) % size:
@@ -187,7 +187,7 @@ class _Walk:
             yield from self.tree(at)
 
     def has_vptr(self, at: int) -> bool:
-        """Whether an object of a class with virtual functions lies there: Dictionary is one until 3.0, std::map is not."""
+        """Whether an object with virtual functions lies there: a Dictionary is one until 3.0, a std::map is not."""
         low, high = self.target.data
         return low <= self.number(at, 8, "EventRegistry.handlers") < high
 

@@ -83,7 +83,7 @@ class Session:
         self._began = time.monotonic()
 
     def poll(self, budget_ns: int = POLL_NS) -> Batch:
-        """Samples for that long, or until a signal arrives. May run in a thread of its own; ``take`` what it returns."""
+        """Samples for that long, or until a signal arrives, in any thread; ``take`` what it returns."""
         return self._sampler.poll(budget_ns)
 
     def take(self, batch: Batch) -> None:
@@ -125,7 +125,7 @@ class Session:
         script, unreadable = counters["script"], counters["unreadable"]
         if script == unreadable and script >= JUDGE_AFTER:
             raise UnknownBuild(
-                f"not one of {script} stacks could be decoded with the table of offsets ({self.attachment.layout.origin})",
+                f"not one of {script} stacks could be decoded with the offsets of {self.attachment.layout.origin}",
                 selfcheck.HINT.format(exe=self.attachment.target.exe, pid=self.attachment.target.pid),
             )
 
@@ -164,7 +164,9 @@ def run(sessions: Sequence[Session], duration: float | None = None) -> Iterator[
                 break
             budget = min(POLL_NS, left)
             # One target needs no thread, and its poll is then cut short by a signal.
-            batches = [live[0].poll(budget)] if len(live) == 1 else list(pool.map(lambda s: s.poll(budget), live))
+            batches = (
+                [live[0].poll(budget)] if len(live) == 1 else list(pool.map(Session.poll, live, [budget] * len(live)))
+            )
             for session, batch in zip(live, batches, strict=True):
                 session.take(batch)
             yield time.monotonic() - began
@@ -189,7 +191,6 @@ def quantiles(histogram: list[int]) -> dict[str, float]:
 def _own_cpu() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
 
 
 def merge(sessions: Sequence[Session]) -> Profile:

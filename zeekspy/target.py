@@ -89,9 +89,7 @@ def find(pid: int) -> Target:
     return target
 
 
-def _inspect(
-    pid: int, exe: str, file: BinaryIO, status: os.stat_result, maps: list[Mapping], began: int
-) -> Target:
+def _inspect(pid: int, exe: str, file: BinaryIO, status: os.stat_result, maps: list[Mapping], began: int) -> Target:
     elf = Elf(file)
     symbols, sizes = {}, {}
     bias = load_bias(elf.loads, maps, (os.major(status.st_dev), os.minor(status.st_dev)), status.st_ino, exe)
@@ -133,9 +131,7 @@ def _version(elf: Elf, vaddr: int, size: int) -> str:
     return text.decode()
 
 
-def load_bias(
-    loads: tuple[Segment, ...], maps: list[Mapping], device: tuple[int, int], inode: int, exe: str
-) -> int:
+def load_bias(loads: tuple[Segment, ...], maps: list[Mapping], device: tuple[int, int], inode: int, exe: str) -> int:
     """What was added to the file's addresses: where its first segment is mapped, less where the file puts it.
 
     The mapping is known by device and inode, or by path where the file system gives mappings other numbers (overlayfs,

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
                 if not stops:
                     raise
         t, table = attachment.target, attachment.layout
-        symbols = {k: t.symbols[k] for k in ("call_stack", "g_frame_stack", "version") if k in t.symbols}
+        symbols = {k: v for k, v in t.symbols.items() if k in ("call_stack", "g_frame_stack", "version")}
         header = capture.Header(t.version, t.arch, t.stdlib, table.fields, symbols)
 
         def content(out: Any) -> None:

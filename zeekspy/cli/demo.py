@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _busy_target(standin: str | None, stop: Any) -> Iterator[tuple[str, Any]]:
-    from zeekspy import spawn, standin as bundled
+    from zeekspy import spawn
+    from zeekspy import standin as bundled
     from zeekspy.errors import ZeekspyError
 
     zeek = None if standin else installed_zeek()
@@ -91,5 +92,5 @@ def installed_zeek() -> Path | None:
     """A zeek on PATH or where its packages put it."""
     found = shutil.which("zeek")
     places = [Path(found)] if found else []
-    places += sorted(Path("/opt").glob("zeek*/bin/zeek"), reverse=True) + [Path("/usr/local/zeek/bin/zeek")]
+    places += [*sorted(Path("/opt").glob("zeek*/bin/zeek"), reverse=True), Path("/usr/local/zeek/bin/zeek")]
     return next((p for p in places if p.is_file()), None)

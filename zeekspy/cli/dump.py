@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zeekspy.profile import Frame, Stack
 
 TRIES = 100
-"""Looks taken in search of one during which the stack stood still. A dump shows one stack; a profile never does this."""
+"""Looks taken in search of one during which the stack stood still. A dump may do so; a profile never does."""
 
 
 def add_parser(subparsers: Any) -> None:

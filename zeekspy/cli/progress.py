@@ -39,7 +39,8 @@ class Progress:
         counters = [s.stats() for s in sessions]
         samples = sum(c["samples"] for c in counters)
         shares = [100 * sum(c[k] for c in counters) / max(1, samples) for k in ("script", "core", "idle")]
-        line = f"{elapsed:5.1f} s  {samples} samples  script {shares[0]:.0f} % core {shares[1]:.0f} % idle {shares[2]:.0f} %"
+        line = f"{elapsed:5.1f} s  {samples} samples  "
+        line += f"script {shares[0]:.0f} % core {shares[1]:.0f} % idle {shares[2]:.0f} %"
         for name, share in hottest(sessions[0].profile):
             line += f"  {name} {100 * share:.0f} %"
         width = shutil.get_terminal_size().columns

@@ -82,9 +82,7 @@ def _record(args: argparse.Namespace, pids: list[int]) -> tuple[Profile, list[Se
             attachments = [session.attach(pid, args.offsets) for pid in pids]
             if spawned is not None:
                 attachments = [spawned.attach(args.offsets, stop.asked)]
-            sessions = [
-                session.Session(a, args.hz, labels=(("pid", str(a.target.pid)),)) for a in attachments
-            ]
+            sessions = [session.Session(a, args.hz, labels=(("pid", str(a.target.pid)),)) for a in attachments]
             with Progress(sys.stderr) as progress:
                 try:
                     for elapsed in session.run(sessions, args.duration):

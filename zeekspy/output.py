@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from zeekspy.errors import FileError
 
@@ -72,7 +72,7 @@ class Output:
         suffix = "".join(self.path.suffixes) or ".pb.gz"
         try:
             with tempfile.NamedTemporaryFile(prefix="zeekspy-", suffix=suffix, delete=False) as out:
-                content(out.file)
+                content(cast(BinaryIO, out.file))
         except OSError as e:
             raise FileError(f"cannot write {out.name} either: {e.strerror}", "Free some disk space.") from None
         return Path(out.name)

@@ -39,6 +39,7 @@ int main()
 	WIDTH("FuncType", FuncType, flavor), AT("FuncType", FuncType, args);
 #if ERA == 0
 	printf("FuncVal.func_val %zu\n", offsetof(FuncVal, val.func_val)), AT("Val", Val, val);
+	printf("DoubleVal.double_val %zu\n", offsetof(Val, val.double_val));
 	SIZE("Dictionary", Dictionary), AT("Dictionary", Dictionary, tbl), AT("Dictionary", Dictionary, num_buckets);
 	AT("Dictionary", Dictionary, num_entries);
 	SIZE("DictEntry", DictEntry), AT("DictEntry", DictEntry, value), AT("DictEntry", DictEntry, key);

@@ -94,12 +94,14 @@ public:
 #endif
 	Type *type = nullptr;
 };
+#if ERA
 class FuncVal : public Val {
 public:
-#if ERA
 	Func *func_val = nullptr;
-#endif
 };
+#else
+typedef Val FuncVal;
+#endif
 #if ERA
 namespace detail {
 #endif

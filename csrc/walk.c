@@ -102,6 +102,14 @@ static void ask(struct zs_walker *w)
 	}
 }
 
+// The entries from i on that are BiFs, which have no frames, called by the script entry below them: they share its fate.
+static uint32_t called_from(const struct zs_walker *w, uint32_t i)
+{
+	while (i < w->sight.n && w->sight.entries[i].call && kind_of(w, i) == ZS_KIND_BIF)
+		i++;
+	return i;
+}
+
 // Until Zeek 8.0: gives every script entry its frame. Both stacks grow together, so they are matched from the top down by
 // function; a frame is pushed before its entry, so there may be one too many on top. Returns the first entry from which
 // on all script entries have frames.
@@ -120,7 +128,7 @@ static uint32_t match_frames(struct zs_walker *w)
 		left -= extra;
 		first = false;
 		if (!left || !s->frames[left - 1].has_frame || s->frames[left - 1].function != s->entries[i].func)
-			return i + 1;
+			return called_from(w, i + 1);
 		const struct zs_entry *frame = &s->frames[--left];
 		s->entries[i].has_frame = true;
 		s->entries[i].at_once = frame->at_once;

@@ -227,7 +227,8 @@ static uint32_t make_frame(struct zs_walker *w, uint32_t i, bool *lost)
 	const struct zs_entry *e = &w->sight.entries[i];
 	const struct decoded *d = &w->decoded[i];
 	struct zs_frame frame = { .func = d->func };
-	bool top_level = !d->func && !has_funcs(w) && d->exact && !e->function;
+	// Dead frames may hold a null too, so this one must have been there at both looks.
+	bool top_level = !d->func && !has_funcs(w) && e->has_frame && !e->function && !e->call && i < w->sight.same;
 	if (!d->func)
 		frame.flags = top_level ? ZS_FRAME_TOP_LEVEL : ZS_FRAME_UNREADABLE;
 	struct zs_place place = { 0 };

@@ -41,6 +41,8 @@ def check(target: Target, layout: Layout, memory: Memory) -> list[Check]:
     try:
         return list(_Walk(target, layout, memory).checks())
     except _Failed as e:
+        if not target.alive():  # what it read was the memory of a process that was going
+            raise NoSuchTarget(f"process {target.pid} has gone") from None
         raise UnknownBuild(
             f"the table of offsets ({layout.origin}) does not fit this Zeek {target.version}: {e}",
             HINT.format(exe=target.exe, pid=target.pid),
@@ -50,6 +52,7 @@ def check(target: Target, layout: Layout, memory: Memory) -> list[Check]:
 class _Walk:
     def __init__(self, target: Target, layout: Layout, memory: Memory) -> None:
         self.target, self.fields, self.stdlib, self.memory = target, layout.fields, layout.stdlib, memory
+        self.located = self.ordered = 0  # bodies with a location, and those of them whose lines make a range
 
     # ---- reading
 
@@ -113,6 +116,10 @@ class _Walk:
                 break
         if not handlers:
             raise _Failed("EventRegistry.handlers: no event handlers are there")
+        if self.ordered * 4 < self.located:  # some bodies of a real Zeek have a range that is none
+            raise _Failed(
+                f"Location.first_line, Location.last_line: only {self.ordered} of {self.located} bodies have lines in order"
+            )
         yield Check("event registry", f"{handlers} handlers, {functions} functions and {bodies} bodies look right")
 
     def stacks(self) -> Check:
@@ -170,6 +177,8 @@ class _Walk:
         )
         if first > MAX_LINE or last > MAX_LINE:
             raise _Failed(f"Location.first_line: {first} to {last}")
+        self.located += 1
+        self.ordered += 1 <= first <= last
         name = self.memory.read(self.pointer(location, "Location.filename"), 4096).split(b"\0")[0]
         if not name:
             raise _Failed("Location.filename: no name")

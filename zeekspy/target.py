@@ -16,6 +16,10 @@ MAX_MAPS = 1 << 24
 """Bytes of /proc/PID/maps read at most."""
 
 
+PF_KTHREAD = 0x00200000
+"""Of the flags in /proc/PID/stat: include/linux/sched.h."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mapping:
     start: int
@@ -78,11 +82,11 @@ def find(pid: int) -> Target:
             target = _inspect(pid, exe.removesuffix(" (deleted)"), file, status, maps, began)
     except PermissionError:
         raise access.denied(pid, "looking at the executable") from None
-    except (FileNotFoundError, ProcessLookupError):
-        if os.path.exists(f"/proc/{pid}"):
-            raise NotZeek(f"process {pid} has no executable: it is a kernel thread, or about to exit") from None
-        raise NoSuchTarget(f"process {pid} has gone") from None
     except OSError as e:
+        if is_kernel_thread(pid):
+            raise NotZeek(f"process {pid} is a thread of the kernel") from None
+        if isinstance(e, FileNotFoundError | ProcessLookupError):  # an exiting process has no executable any more
+            raise NoSuchTarget(f"process {pid} has gone, or is about to") from None
         raise TargetError(f"cannot look at process {pid}: {e.strerror}") from None
     if start_time(pid) != began:
         raise NoSuchTarget(f"process {pid} has gone, and another has its number now")
@@ -140,6 +144,8 @@ def load_bias(loads: tuple[Segment, ...], maps: list[Mapping], device: tuple[int
     first = min(loads, key=lambda s: s.vaddr, default=None)
     if first is None:
         raise NotZeek(f"{exe} is not a program: it loads nothing")
+    if not maps:
+        raise NoSuchTarget(f"the process that runs {exe} has gone, or is about to")
     offset = first.offset - first.offset % PAGE
     same = [m for m in maps if m.device == device and m.inode == inode and m.offset == offset]
     same = same or [m for m in maps if m.path.removesuffix(" (deleted)") == exe and m.offset == offset]
@@ -167,15 +173,25 @@ def read_maps(pid: int) -> list[Mapping]:
 
 def start_time(pid: int) -> int:
     """Field 22 of /proc/PID/stat. NoSuchTarget if there is no such process, or only a zombie of it."""
+    fields = _stat(pid)
+    if fields[0] in (b"Z", b"X"):
+        raise NoSuchTarget(f"process {pid} has already exited (its parent has not collected it yet)")
+    return int(fields[19])
+
+
+def is_kernel_thread(pid: int) -> bool:
+    """Whether field 9 of /proc/PID/stat says so. NoSuchTarget if there is no such process."""
+    return bool(int(_stat(pid)[6]) & PF_KTHREAD)
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields from the third on: the second, the command's name, may itself hold blanks and parentheses."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         raise NoSuchTarget(f"there is no process {pid}") from None
     except OSError as e:
         raise TargetError(f"cannot look at process {pid}: {e.strerror}") from None
-    if fields[0] in (b"Z", b"X"):
-        raise NoSuchTarget(f"process {pid} has already exited (its parent has not collected it yet)")
-    return int(fields[19])
 
 
 def exe_id(pid: int) -> tuple[int, int]:

@@ -40,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from zeekspy import export
-    from zeekspy.errors import UsageError
+    from zeekspy.errors import NoSuchTarget, UsageError
     from zeekspy.output import Output
 
     if bool(args.pid) == bool(args.command):
@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     stats = Output(args.stats) if args.stats else None
     try:
         profile, sessions = _record(args, pids)
+        if all(s.ended and not s.stats()["samples"] for s in sessions):
+            raise NoSuchTarget("the target exited before the first sample", "")
         written = output.write(lambda out: form.write(profile, out))
         if stats is not None:
             stats.write(lambda out: write_stats(sessions, out))

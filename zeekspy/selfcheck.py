@@ -118,7 +118,7 @@ class _Walk:
             raise _Failed("EventRegistry.handlers: no event handlers are there")
         if self.ordered * 4 < self.located:  # some bodies of a real Zeek have a range that is none
             raise _Failed(
-                f"Location.first_line, Location.last_line: only {self.ordered} of {self.located} bodies have lines in order"
+                f"Location.first_line, Location.last_line: in order in only {self.ordered} of {self.located} bodies"
             )
         yield Check("event registry", f"{handlers} handlers, {functions} functions and {bodies} bodies look right")
 

@@ -124,8 +124,9 @@ class Session:
         counters = self._sampler.stats()
         script, unreadable = counters["script"], counters["unreadable"]
         if script >= JUDGE_AFTER and 2 * unreadable > script:
+            origin = self.attachment.layout.origin
             raise UnknownBuild(
-                f"{unreadable} of {script} stacks could not be decoded with the offsets of {self.attachment.layout.origin}",
+                f"{unreadable} of {script} stacks could not be decoded with the offsets of {origin}",
                 selfcheck.HINT.format(exe=self.attachment.target.exe, pid=self.attachment.target.pid),
             )
 

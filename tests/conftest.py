@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +22,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(why)
     if item.get_closest_marker("zeek") and not targets.zeeks():
         pytest.skip("no Zeek here: install one, or name executables in ZEEKSPY_ZEEKS (colons between)")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where tables made from DWARF are kept during the tests: never the user's own cache."""
+    place = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(place))
+        yield place
 
 
 @pytest.fixture(params=standin.ERAS, ids=lambda era: f"era{era}")

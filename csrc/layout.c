@@ -3,7 +3,7 @@
 #include "internal.h"
 
 // No member zeekspy reads lies deeper in its object; a table that says so is wrong.
-enum { MAX_OFFSET = 4096 };
+enum { MAX_OFFSET = 4096, MAX_LOCATION = 24 };
 
 enum owner {
 	CallInfo,
@@ -124,20 +124,35 @@ static bool size_is_absurd(const struct field *f, int32_t v)
 	return v != 1 && v != 2 && v != 4;
 }
 
-static int check_field(const struct zs_layout *layout, size_t i, struct zs_error *error)
+static int check_size(const struct zs_layout *layout, size_t i, struct zs_error *error)
+{
+	int32_t v = value(layout, i);
+	if (fields[i].shape != 'S' || v == ZS_ABSENT || !size_is_absurd(&fields[i], v))
+		return ZS_OK;
+	return zs_fail(error, ZS_ELAYOUT, ERANGE, (uint64_t)v, fields[i].name);
+}
+
+static int check_offset(const struct zs_layout *layout, size_t i, struct zs_error *error)
 {
 	const struct field *f = &fields[i];
 	int32_t v = value(layout, i);
-	if (v == ZS_ABSENT)
+	if (f->shape == 'S' || v == ZS_ABSENT)
 		return ZS_OK;
-	if (f->shape == 'S')
-		return size_is_absurd(f, v) ? zs_fail(error, ZS_ELAYOUT, ERANGE, (uint64_t)v, f->name) : ZS_OK;
 	int32_t w = width(layout, i), size = size_of(layout, f->owner);
 	if (w <= 0)
 		return zs_fail(error, ZS_ELAYOUT, ENOENT, 0, f->name); // an enum whose size is not given
 	int32_t align = w > 8 ? 8 : w;
-	if (v < 0 || v % align || v + w > MAX_OFFSET || (size != ZS_ABSENT && v + w > size) || (is_obj(f->owner) && v < 8))
+	if (v < 0 || v > MAX_OFFSET - w || v % align || (size != ZS_ABSENT && v + w > size) || (is_obj(f->owner) && v < 8))
 		return zs_fail(error, ZS_ELAYOUT, ERANGE, (uint64_t)v, f->name);
+	return ZS_OK;
+}
+
+static int check_overlap(const struct zs_layout *layout, size_t i, struct zs_error *error)
+{
+	const struct field *f = &fields[i];
+	int32_t v = value(layout, i), w = width(layout, i);
+	if (f->shape == 'S' || v == ZS_ABSENT)
+		return ZS_OK;
 	for (size_t j = 0; j < NFIELDS; j++) {
 		int32_t u = value(layout, j);
 		if (j == i || u == ZS_ABSENT || fields[j].shape == 'S' || !is_base_of(fields[j].owner, f->owner))
@@ -146,6 +161,16 @@ static int check_field(const struct zs_layout *layout, size_t i, struct zs_error
 			return zs_fail(error, ZS_ELAYOUT, EEXIST, (uint64_t)v, f->name);
 	}
 	return ZS_OK;
+}
+
+// A Location is read, and kept for comparison, in one piece of at most MAX_LOCATION bytes.
+static int check_location(const struct zs_layout *layout, struct zs_error *error)
+{
+	int32_t file = layout->Location_filename, first = layout->Location_first_line, last = layout->Location_last_line;
+	int32_t from = file < first ? file : first, end = file + 8 > first + 4 ? file + 8 : first + 4;
+	from = last < from ? last : from;
+	end = last + 4 > end ? last + 4 : end;
+	return end - from > MAX_LOCATION ? zs_fail(error, ZS_ELAYOUT, ERANGE, (uint64_t)last, "Location.last_line") : ZS_OK;
 }
 
 int zs_layout_validate(const struct zs_layout *layout, struct zs_error *error)
@@ -169,8 +194,12 @@ int zs_layout_validate(const struct zs_layout *layout, struct zs_error *error)
 		return zs_fail(error, ZS_ELAYOUT, ENOENT, 0, "CallInfo.frame");
 	if (layout->CallInfo_func != ZS_ABSENT && layout->CallInfo_frame != ZS_ABSENT)
 		return zs_fail(error, ZS_ELAYOUT, EEXIST, 0, "CallInfo.frame");
-	for (size_t i = 0; i < NFIELDS; i++)
-		if (check_field(layout, i, error) < 0)
-			return ZS_ELAYOUT;
-	return ZS_OK;
+	// Sizes first: the rest depends on them, and the field named is to be the one that is wrong.
+	static int (*const checks[])(const struct zs_layout *, size_t, struct zs_error *) = { check_size, check_offset,
+		                                                                              check_overlap };
+	for (size_t k = 0; k < sizeof checks / sizeof checks[0]; k++)
+		for (size_t i = 0; i < NFIELDS; i++)
+			if (checks[k](layout, i, error) < 0)
+				return ZS_ELAYOUT;
+	return check_location(layout, error);
 }

@@ -1,5 +1,6 @@
 #include "object.h"
 
+#include "reader.h"
 #include "text.h"
 
 enum { MAX_CHILDREN = 256, MAX_LINE = 10000000, LOCATION_BYTES = 64 };
@@ -22,6 +23,8 @@ int32_t zs_location_size(const struct zs_layout *l)
 int zs_fetch(const struct zs_source *source, uint64_t addr, void *buf, uint32_t len, struct zs_error *error)
 {
 	struct zs_span span = { .addr = addr, .buf = buf, .len = len };
+	if (source->reader->calls >= source->last_call)
+		return 0;
 	return zs_reader_read(source->reader, &span, 1, error);
 }
 
@@ -42,7 +45,7 @@ int zs_read_place(const struct zs_source *source, const unsigned char *bytes, st
 	const unsigned char *base = bytes - zs_location_from(l);
 	uint32_t first = zs_load32(base + l->Location_first_line), last = zs_load32(base + l->Location_last_line);
 	*ret = (struct zs_place){ 0 };
-	if (first > MAX_LINE || last > MAX_LINE || (!first && !last))
+	if (first > MAX_LINE || last > MAX_LINE || (!first && !last) || source->reader->calls >= source->last_call)
 		return ZS_OK;
 	char path[ZS_MAX_PATH];
 	uint32_t len;

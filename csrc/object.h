@@ -7,10 +7,15 @@
 
 enum { ZS_MAX_BODIES = 1024 };
 
+// Reads that one walk may make for objects: more than any Zeek needs even when nothing is known yet, few enough that a
+// memory full of lies costs a fraction of a second. What is left then reads as nothing.
+enum { ZS_MAX_READS = 1 << 17 };
+
 struct zs_source {
 	struct zs_reader *reader;
 	const struct zs_layout *layout;
 	struct zs_interner *interner;
+	uint64_t last_call; // the reader's count of calls at which no more are made
 };
 
 struct zs_place { // where a statement or call expression stands; file 0 if it has no location

@@ -1,5 +1,6 @@
 #include "resolve.h"
 
+#include "reader.h"
 #include "text.h"
 
 enum { KEEP_FUNCS = 1 << 14, KEEP_NODES = 1 << 16 };
@@ -39,7 +40,7 @@ static int32_t max_of(int32_t a, int32_t b) { return a > b ? a : b; }
 int zs_resolver_init(struct zs_resolver *resolver, struct zs_reader *reader, const struct zs_layout *layout,
                      const struct zs_target *target, struct zs_interner *interner)
 {
-	*resolver = (struct zs_resolver){ .source = { reader, layout, interner }, .target = target };
+	*resolver = (struct zs_resolver){ .source = { reader, layout, interner, 0 }, .target = target };
 	int32_t end = max_of(layout->Func_kind + layout->sizeof_Func_kind, layout->Func_bodies + 16);
 	end = max_of(end, layout->Func_type + 8);
 	resolver->func_size = (uint32_t)max_of(end, layout->Func_name + (int32_t)zs_string_size(layout->stdlib));
@@ -66,6 +67,7 @@ void zs_resolver_deinit(struct zs_resolver *resolver)
 void zs_resolver_begin(struct zs_resolver *resolver)
 {
 	resolver->round++;
+	resolver->source.last_call = resolver->source.reader->calls + ZS_MAX_READS;
 	if (resolver->nfuncs > KEEP_FUNCS - ZS_MAX_DEPTH * 2) {
 		map_clear(&resolver->func_map);
 		resolver->nfuncs = 0;

@@ -21,7 +21,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("live") and (why := targets.why_not_live()):
         pytest.skip(why)
     if item.get_closest_marker("zeek") and not targets.zeeks():
-        pytest.skip("no Zeek here: install one, or name executables in ZEEKSPY_ZEEKS (colons between)")
+        pytest.skip("no Zeek here: install one, or name executables in ZEEKSPY_TEST_ZEEK (colons between)")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -65,8 +65,8 @@ def truth(era: str, *args: str) -> dict[str, Any]:
 
 
 def zeeks() -> list[Path]:
-    """Real Zeeks to test with: those of ZEEKSPY_ZEEKS (colons between), else on PATH and under /opt/zeek*."""
-    named = os.environ.get("ZEEKSPY_ZEEKS")
+    """Real Zeeks to test with: those of ZEEKSPY_TEST_ZEEK (colons between), else on PATH and under /opt/zeek*."""
+    named = os.environ.get("ZEEKSPY_TEST_ZEEK")
     if named is not None:
         return [Path(p) for p in named.split(":") if p]
     on_path = shutil.which("zeek")

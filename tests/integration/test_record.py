@@ -67,7 +67,7 @@ def in_scripts(profile: Profile) -> Profile:
 
 
 def assert_shares(profile: Profile, era: str, hz: float) -> None:
-    """Own CPU time per body and per line of it agrees with the truth, in 4 sigma of as many samples as there was CPU."""
+    """Own CPU time per body and per line of it agrees with the truth, in 4 sigma of the samples on the CPU."""
     expected = bodies(truth(era))
     scripts = in_scripts(profile)
     total = scripts.total().cpu_ns

@@ -1,0 +1,71 @@
+"""Whatever becomes of zeekspy, its target goes on as if it had never been looked at; and the other way round."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import checksum_after, profile_of, start, untouched
+from tests.support.targets import running
+from zeekspy import standin
+
+pytestmark = pytest.mark.live
+
+KILLS = 25
+"""Of zeekspy, for each era."""
+DEATHS = 10
+"""Of the target, for each era."""
+
+
+def test_killed_at_any_moment_zeekspy_leaves_the_target_as_it_was(era: str, tmp_path: Path) -> None:
+    chance = random.Random(era)
+    late = 0
+    with running(era, "--steps") as target:
+        for n in range(KILLS):
+            out = tmp_path / f"{n}.pb.gz"
+            command = [("record", "--hz", 2000, "-o", out), ("capture", "-n", 9999, "-o", out)][n % 5 == 4]
+            profiler = start(*command, "--pid", target.pid)
+            time.sleep(chance.uniform(0.02, 0.7))
+            late += any(tmp_path.glob(f".{out.name}.*"))
+            profiler.kill()
+            profiler.communicate()
+            assert profiler.returncode == -9
+            assert untouched(target)
+            assert not out.exists()  # complete or absent
+        assert late > KILLS // 4, "too few were killed while they sampled"
+        seen = checksum_after(target)
+    assert target.returncode == 0
+    count = seen.split()[1]
+    # Without anyone looking. The work is spared, what it computes is not.
+    alone = [standin.path(era), "--micro", "--steps", "--iterations", count]
+    assert subprocess.run(alone, check=True, capture_output=True, text=True).stdout.splitlines()[-1] == seen
+
+
+def test_killed_at_any_moment_the_target_leaves_a_valid_profile(era: str, tmp_path: Path) -> None:
+    chance = random.Random(era)
+    sampled = 0
+    for n in range(DEATHS):
+        out = tmp_path / f"{n}.pb.gz"
+        with running(era) as target:
+            profiler = start("record", "--pid", target.pid, "--hz", 1000, "-o", out)
+            time.sleep(chance.uniform(0.05, 0.9))
+            target.kill()
+            if n % 2:
+                target.wait()  # else it stays a zombie
+            _, err = profiler.communicate(timeout=20)
+        assert b"Traceback" not in err
+        if profiler.returncode == 0:
+            profile = profile_of(out)
+            assert profile.total().count == profile.meta["samples"] > 0
+            assert b"the target has exited" in err
+            sampled += 1
+        else:
+            assert profiler.returncode == 3, err
+            assert err.startswith(b"zeekspy: ")
+            assert not out.exists()
+        assert not list(tmp_path.glob(".*"))
+    assert sampled > 0

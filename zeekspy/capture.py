@@ -87,7 +87,7 @@ def _header(path: Path, first: Mapping[str, Any]) -> Header:
 def _stop(path: Path, number: int, stop: Mapping[str, Any]) -> Segments:
     try:
         pieces = [(int(address), bytes.fromhex(data)) for address, data in stop["segments"]]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise FileError(f"{path} is damaged: stop {number} has no segments of [address, hex bytes]") from None
     if any(not 0 <= address < (1 << 64) - len(data) for address, data in pieces):
         raise FileError(f"{path} is damaged: stop {number} has an address that is none")

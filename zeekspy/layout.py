@@ -67,7 +67,7 @@ def parse(text: str, origin: str) -> Layout:
     """A Layout from the JSON of an offset table. Raises BadLayout that names what is wrong; validates."""
     try:
         table = json.loads(text)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise BadLayout(f"{origin} is not JSON: {e}") from None
     if not isinstance(table, dict) or table.get("format") != FORMAT:
         raise BadLayout(f"{origin} is not an offset table: its format is not {FORMAT}")

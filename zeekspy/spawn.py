@@ -36,9 +36,11 @@ class Spawned:
                 if len(found.checks) > 1 and "not there yet" not in found.checks[-1].evidence:
                     return found
                 late: Exception | None = None
-            except (UnknownBuild, NotZeek) as e:
+            except (UnknownBuild, NotZeek, NoSuchTarget) as e:
                 late = e
             code = self._process.poll()
+            if code is None and isinstance(late, NoSuchTarget):  # on its way out
+                code = self._process.wait()
             if code is not None:
                 raise NoSuchTarget(f"{self._name} ended with status {code} before it could be sampled", "")
             if time.monotonic() > until or stop():

@@ -11,7 +11,7 @@ MAX_PID = 1 << 22
 
 
 def pid(text: str) -> int:
-    if not re.fullmatch(r"\d{1,9}", text) or not 0 < int(text) <= MAX_PID:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 0 < int(text) <= MAX_PID:
         raise argparse.ArgumentTypeError(f"{text!r} is not a process id")
     return int(text)
 
@@ -28,7 +28,7 @@ def hz(text: str) -> float:
 
 def seconds(text: str) -> float:
     """``90``, ``1.5``, ``90s``, ``5m`` or ``1h``."""
-    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([smh]?)", text)
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([smh]?)", text, re.ASCII)
     value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
     if not 0 < value < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration; give seconds, or 5m, or 1h")
@@ -36,6 +36,6 @@ def seconds(text: str) -> float:
 
 
 def count(text: str) -> int:
-    if not re.fullmatch(r"\d{1,6}", text) or int(text) == 0:
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999999")
     return int(text)

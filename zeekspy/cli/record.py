@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     pids = list(dict.fromkeys(args.pid or []))
     form = export.by_name(args.format) if args.format else export.by_path(args.output or "")
     path = Path(args.output or _dated_name(pids, form.endings[0]))
-    output = Output(path)
-    stats = Output(args.stats) if args.stats else None
+    output, stats = Output(path), None
     try:
+        stats = Output(args.stats) if args.stats else None
         profile, sessions = _record(args, pids)
         if all(s.ended and not s.stats()["samples"] for s in sessions):
             raise NoSuchTarget("the target exited before the first sample", "")

@@ -41,7 +41,7 @@ def test_killed_at_any_moment_zeekspy_leaves_the_target_as_it_was(era: str, tmp_
     assert target.returncode == 0
     count = seen.split()[1]
     # Without anyone looking. The work is spared, what it computes is not.
-    alone = [standin.path(era), "--micro", "--steps", "--iterations", count]
+    alone = [str(standin.path(era)), "--micro", "--steps", "--iterations", count]
     assert subprocess.run(alone, check=True, capture_output=True, text=True).stdout.splitlines()[-1] == seen
 
 

@@ -80,9 +80,9 @@ def profile_of(path: Path) -> Profile:
         return pprof.read(f)
 
 
-def stats_of(path: Path) -> dict[str, Any]:
-    stats: dict[str, Any] = json.loads(path.read_text())
-    return stats
+def stats_of(path: Path) -> Any:
+    """What --stats has written: an object, or a list of them for several targets."""
+    return json.loads(path.read_text())
 
 
 def untouched(target: subprocess.Popen[bytes]) -> bool:

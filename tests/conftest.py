@@ -14,6 +14,8 @@ from zeekspy import standin
 
 # A machine that is busy with something else is no failure.
 settings.register_profile("zeekspy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# For long runs: --hypothesis-profile=deep
+settings.register_profile("deep", settings.get_profile("zeekspy"), max_examples=3000)
 settings.load_profile("zeekspy")
 
 

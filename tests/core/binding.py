@@ -185,9 +185,7 @@ def target_of(image: Image) -> dict[str, int]:
     }
 
 
-def walker_of(
-    image: Image, segments: Sequence[tuple[int, bytes | bytearray]] | None = None, spare: int = 0
-) -> Walker:
+def walker_of(image: Image, segments: Sequence[tuple[int, bytes | bytearray]] | None = None, spare: int = 0) -> Walker:
     """A new walker over the image, or over other bytes at its addresses."""
     layout = make_layout(image.offsets.fields, image.offsets.stdlib)
     reader = Reader.image(image.segments() if segments is None else segments, spare)

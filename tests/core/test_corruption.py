@@ -148,7 +148,13 @@ def test_a_call_stack_that_is_no_vector_gives_one_unreadable_frame(offsets: Offs
     size = offsets.fields["sizeof.CallInfo"]
     begin, end = image.vector, image.vector + 2 * size
     meaning = {"begin": begin, "end": end, "before": begin - size, "begin+1": begin + 1, "begin+4": begin + 4}
-    meaning |= {"end+4": end + 4, "zero": 0, "huge": (1 << 56) - 8, "unmapped": 0x1000_0000, "unmapped+": 0x1000_0000 + size}
+    meaning |= {
+        "end+4": end + 4,
+        "zero": 0,
+        "huge": (1 << 56) - 8,
+        "unmapped": 0x1000_0000,
+        "unmapped+": 0x1000_0000 + size,
+    }
     for i, word in enumerate(header):
         image.put(image.call_stack + 8 * i, meaning[word])
     look = check(walker_of(image))
@@ -171,7 +177,7 @@ def test_a_call_stack_of_ten_million_entries_is_cut(offsets: Offsets) -> None:
 
 @ERAS
 def test_bodies_that_claim_to_be_endless_do_not_stop_the_walk(offsets: Offsets) -> None:
-    """1024 bodies that are the same list of 256 statements with a name of 4 KB: a million reads if each were followed."""
+    """1024 bodies that are the same list of 256 statements: a million reads if each were followed."""
     script, image = simple(offsets)
     f, func = offsets.fields, image.functions[script.entries[0].function]
     data, at = image.find(func + f["Func.bodies"])

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.build_core import CSRC
 from tests.core.binding import ffi, lib
+from tests.core.build_core import CSRC
 
 LIMITS = {
     name: int(base) << int(shift)

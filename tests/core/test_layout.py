@@ -15,11 +15,25 @@ from zeekspy import _core
 from zeekspy.errors import BadLayout
 from zeekspy.layout import STDLIBS
 
-REQUIRED = (
-    "sizeof.CallInfo CallInfo.call Frame.function Frame.next_stmt Obj.location Location.filename Location.first_line "
-    "Location.last_line Func.name sizeof.Func.kind Func.kind Func.bodies Func.type sizeof.Func.Body Func.Body.stmts "
-    "sizeof.FuncType.flavor FuncType.flavor"
-).split()
+REQUIRED = [
+    "sizeof.CallInfo",
+    "CallInfo.call",
+    "Frame.function",
+    "Frame.next_stmt",
+    "Obj.location",
+    "Location.filename",
+    "Location.first_line",
+    "Location.last_line",
+    "Func.name",
+    "sizeof.Func.kind",
+    "Func.kind",
+    "Func.bodies",
+    "Func.type",
+    "sizeof.Func.Body",
+    "Func.Body.stmts",
+    "sizeof.FuncType.flavor",
+    "FuncType.flavor",
+]
 OFFSETS = sorted(field.name for field in FIELDS if field.shape != "S")
 SIZES = sorted(field.name for field in FIELDS if field.shape == "S")
 ERAS = [shipped()[0], shipped()[-1]]
@@ -123,6 +137,7 @@ def test_an_unknown_library_is_refused(stdlib: int) -> None:
 
 def related(a: str, b: str) -> bool:
     """Whether members of class a and of class b lie in the same object, as one derives from the other."""
+
     def bases(owner: str) -> set[str]:
         return {owner, BASE.get(owner, owner)} | (set() if owner in NOT_OBJ else {"Obj"})
 

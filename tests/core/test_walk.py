@@ -87,6 +87,7 @@ def test_a_walker_believes_memory_and_not_what_it_remembers(data: st.DataObject,
 @BOTH_ERAS
 def test_a_call_that_moved_is_seen(offsets: Offsets) -> None:
     """Call expressions of when statements go, and others come at their address."""
+
     def at(place: Place) -> Script:
         return Script((Entry(Function("outer", "event")), Entry(Function("inner", "function"), True, place)))
 
@@ -101,7 +102,9 @@ def test_a_call_that_moved_is_seen(offsets: Offsets) -> None:
 @BOTH_ERAS
 def test_places_are_followed_through_other_locations(offsets: Offsets) -> None:
     """The location object stays as it is, another is put in its place."""
-    script = Script((Entry(Function("outer", "event")), Entry(Function("inner", "function"), True, Place("a.zeek", 7, 7))))
+    script = Script(
+        (Entry(Function("outer", "event")), Entry(Function("inner", "function"), True, Place("a.zeek", 7, 7)))
+    )
     image = write(script, offsets, 3)
     walker = walker_of(image, spare=4)
     assert [f and f.line for f in walker.walk().frames] == [7, 0]

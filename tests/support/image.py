@@ -36,7 +36,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Body:
-    """A body's top statement. ``children`` are there if its tag says it is a StmtList; None: no location or no object."""
+    """A body's top statement. If its tag says that it is a StmtList, it has ``children``; None: one without a place."""
 
     place: Place | None
     tag: int = 0
@@ -52,7 +52,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Entry:
-    """One of the call stack. ``call`` is None where C++ has called; else ``call_place`` is where it stands in a script."""
+    """One of the call stack. Without ``call`` C++ has called; else ``call_place`` is where the call stands."""
 
     function: Function
     call: bool = False
@@ -227,7 +227,9 @@ class Writer:
         address = self.object("StmtList", extra=8)
         self.place(address, body.place)
         self.put(address, "Stmt.tag", body.tag)
-        children = [self.stmt(child) if child is not None else self.rng.choice([0, self.stmt(None)]) for child in body.children]
+        children = [
+            self.stmt(child) if child is not None else self.rng.choice([0, self.stmt(None)]) for child in body.children
+        ]
         items = self.bytes(struct.pack(f"<{len(children)}Q", *children)) if children else 0
         held = address + self.f["StmtList.stmts"]
         if "List.entries" not in self.f:

@@ -78,9 +78,7 @@ def shipped() -> tuple[Offsets, ...]:
     """The tables of offsets/, each once for its own C++ library."""
     from zeekspy.offsets import tables
 
-    return tuple(
-        Offsets({k: v for k, v in t.fields.items() if k in NAMED}, t.stdlib, t.origin) for t in tables()
-    )
+    return tuple(Offsets({k: v for k, v in t.fields.items() if k in NAMED}, t.stdlib, t.origin) for t in tables())
 
 
 @st.composite
@@ -121,7 +119,12 @@ def drawn(draw: st.DrawFn) -> Offsets:
         at += -at % (8 if name == "Location.filename" else 4)
         fields[name] = at
         at += 8 if name == "Location.filename" else 4
-    func = {"Func.name": STRING_SIZE[stdlib], "Func.kind": fields["sizeof.Func.kind"], "Func.bodies": 24, "Func.type": 8}
+    func = {
+        "Func.name": STRING_SIZE[stdlib],
+        "Func.kind": fields["sizeof.Func.kind"],
+        "Func.bodies": 24,
+        "Func.type": 8,
+    }
     fields |= draw(_places(func, base))
     fields |= draw(_places({"Func.Body.stmts": 8}, 0))
     fields["sizeof.Func.Body"] = fields["Func.Body.stmts"] + 8 + 8 * draw(st.integers(0, 4))

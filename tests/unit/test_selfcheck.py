@@ -1,4 +1,4 @@
-"""The self-check on the stand-in: the right table passes, and one with a field wrong is refused by that field's name."""
+"""The self-check on the stand-in: the right table passes, and one with a field wrong is refused by its name."""
 
 from __future__ import annotations
 
@@ -79,7 +79,6 @@ def refusal(a: Attachment, field: str, by: int) -> str:
     try:
         selfcheck.check(a.target, shifted(a.layout, field, by), a.memory)
     except (UnknownBuild, BadLayout) as e:
-        assert e.exit_code == 5
         return str(e)
     return ""
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from zeekspy import zeek_types
 from zeekspy._core import Memory
 from zeekspy.errors import NoSuchTarget, UnknownBuild
 from zeekspy.layout import Layout
 from zeekspy.target import Target
 
 MAX_HANDLERS = 4096
-ENOUGH = 64
-"""Functions looked at: a wrong offset shows at the first."""
+ENOUGH, ENOUGH_BODIES = 64, 16
+"""Functions and bodies looked at, if there are that many: a wrong offset shows at the first."""
 MAX_LINE = 10_000_000
+MAX_TAG = 63
+MANY_LISTS = 8
 
 HINT = (
     "Make a table from this very build: zeekspy offsets generate {exe} -o FILE, and give it with --offsets FILE. "
@@ -30,6 +33,7 @@ class Check:
 
     what: str
     evidence: str
+    passed: bool = True
 
 
 class _Failed(Exception):
@@ -49,10 +53,34 @@ def check(target: Target, layout: Layout, memory: Memory) -> list[Check]:
         ) from None
 
 
+def examine(target: Target, layout: Layout, memory: Memory) -> Iterator[Check]:
+    """Every check by itself, field by field, the failed one last. Raises nothing but NoSuchTarget."""
+    walk = _Walk(target, layout, memory)
+    failed = None
+    try:
+        yield from walk.checks()
+    except _Failed as e:
+        failed = str(e)
+    for field, (times, example) in walk.seen.items():
+        if failed is None or not failed.startswith(field):
+            yield Check(field, f"right {times} times, last {example}")
+    if failed is not None:
+        if not target.alive():
+            raise NoSuchTarget(f"process {target.pid} has gone")
+        field, _, evidence = failed.partition(": ")
+        yield Check(field, evidence, False)
+
+
 class _Walk:
     def __init__(self, target: Target, layout: Layout, memory: Memory) -> None:
         self.target, self.fields, self.stdlib, self.memory = target, layout.fields, layout.stdlib, memory
         self.located = self.ordered = 0  # bodies with a location, and those of them whose lines make a range
+        self.lists = self.filled = 0  # statements that may be lists by their tag, and those that hold statements
+        self.seen: dict[str, tuple[int, str]] = {}
+
+    def right(self, field: str, example: object) -> None:
+        """Takes note of a value that can be right."""
+        self.seen[field] = (self.seen.get(field, (0, ""))[0] + 1, str(example))
 
     # ---- reading
 
@@ -85,7 +113,9 @@ class _Walk:
             at, length = word[0], self.number(word[0] - 24, 8, field)
         if not 0 < length <= 1024:
             raise _Failed(f"{field}: a name of {length} characters (bytes {raw.hex()})")
-        return self.printable(self.read(at, length, field), field)
+        name = self.printable(self.read(at, length, field), field)
+        self.right(field, name)
+        return name
 
     @staticmethod
     def printable(data: bytes, field: str) -> str:
@@ -112,7 +142,7 @@ class _Walk:
                 continue
             functions += 1
             bodies += self.function(function)
-            if functions == ENOUGH:
+            if functions >= ENOUGH and bodies >= ENOUGH_BODIES:
                 break
         if not handlers:
             raise _Failed("EventRegistry.handlers: no event handlers are there")
@@ -120,6 +150,8 @@ class _Walk:
             raise _Failed(
                 f"Location.first_line, Location.last_line: in order in only {self.ordered} of {self.located} bodies"
             )
+        if self.lists >= MANY_LISTS and not self.filled:
+            raise _Failed(f"StmtList.stmts: none of {self.lists} lists holds a statement")
         yield Check("event registry", f"{handlers} handlers, {functions} functions and {bodies} bodies look right")
 
     def stacks(self) -> Check:
@@ -129,6 +161,8 @@ class _Walk:
                 if name == "g_frame_stack" and "CallInfo.func" in self.fields:
                     raise _Failed("CallInfo.func: this Zeek has no g_frame_stack, as versions with that field have")
                 continue
+            if name == "g_frame_stack" and "CallInfo.frame" in self.fields:
+                raise _Failed("CallInfo.frame: this Zeek has a g_frame_stack, as no version with that field has")
             if self.target.sizes[name] not in (0, 24):
                 raise _Failed(f"{name}: {self.target.sizes[name]} bytes, a std::vector has 24")
             raw = self.read(self.target.symbols[name], 24, name)
@@ -148,6 +182,8 @@ class _Walk:
         kind = self.number(at + self.fields["Func.kind"], self.fields["sizeof.Func.kind"], "Func.kind")
         if kind > 1:
             raise _Failed(f"Func.kind: {kind}")
+        self.right("EventHandler.local", f"vptr {vptr:#x} in {low:#x}-{high:#x}")
+        self.right("Func.kind", kind)
         self.string(at + self.fields["Func.name"], "Func.name")
         type_at = self.pointer(at, "Func.type")
         flavor = self.number(
@@ -155,10 +191,12 @@ class _Walk:
         )
         if flavor != 1:
             raise _Failed(f"FuncType.flavor: {flavor} for an event, which has 1")
+        self.right("FuncType.flavor", flavor)
         begin, end = (self.number(at + self.fields["Func.bodies"] + i, 8, "Func.bodies") for i in (0, 8))
         size = self.fields["sizeof.Func.Body"]
         if end < begin or (end - begin) % size or (end - begin) // size > MAX_HANDLERS:
             raise _Failed(f"sizeof.Func.Body: bodies from {begin:#x} to {end:#x} are no multiple of {size}")
+        self.right("Func.bodies", f"{(end - begin) // size} of {size} bytes")
         return sum(self.body(begin + i * size) for i in range(min((end - begin) // size, 16)))
 
     def body(self, at: int) -> bool:
@@ -169,6 +207,8 @@ class _Walk:
         vptr = self.number(stmts, 8, "Stmt")
         if high and not low <= vptr < high:
             raise _Failed(f"Func.Body.stmts: {stmts:#x} is no Stmt, its vptr {vptr:#x} is outside the vtables")
+        self.right("Func.Body.stmts", f"vptr {vptr:#x}")
+        self.list(stmts)
         location = self.pointer(stmts, "Obj.location")
         if not location:
             return False
@@ -182,8 +222,40 @@ class _Walk:
         name = self.memory.read(self.pointer(location, "Location.filename"), 4096).split(b"\0")[0]
         if not name:
             raise _Failed("Location.filename: no name")
-        self.printable(name, "Location.filename")
+        self.right("Location", f"{self.printable(name, 'Location.filename')}:{first}-{last}")
         return True
+
+    def list(self, at: int) -> None:
+        """If the statement's tag says that it is a StmtList, it must hold statements, or none."""
+        f = self.fields
+        tag = self.number(at + f["Stmt.tag"], f["sizeof.Stmt.tag"], "Stmt.tag")
+        if tag > MAX_TAG:
+            raise _Failed(f"Stmt.tag: {tag}")
+        # "List" tags of one version are other statements' of another: see zeek_types.list_tag.
+        if tag != zeek_types.list_tag(self.target.version):
+            return
+        held = at + f["StmtList.stmts"]
+        if "List.entries" not in f:
+            begin, end = (self.number(held + i, 8, "StmtList.stmts") for i in (0, 8))
+            if end < begin or (end - begin) % 8:
+                raise _Failed(f"StmtList.stmts: no vector from {begin:#x} to {end:#x}")
+            count = (end - begin) // 8
+        else:
+            if f["sizeof.StmtList.stmts"] == 8:
+                held = self.number(held, 8, "StmtList.stmts")
+            begin = self.pointer(held, "List.entries")
+            count = self.number(held + f["List.num_entries"], 4, "List.num_entries")
+        if count > MAX_LINE:
+            raise _Failed(f"StmtList.stmts: a list of {count} statements at {at:#x}")
+        low, high = self.target.data
+        for i in range(min(count, 8)):
+            vptr = self.number(self.number(begin + 8 * i, 8, "StmtList.stmts"), 8, "StmtList.stmts")
+            if high and not low <= vptr < high:
+                raise _Failed(f"StmtList.stmts: statement {i} of {at:#x} is none, its vptr is {vptr:#x}")
+        self.lists += 1
+        self.filled += count > 0
+        if count:
+            self.right("StmtList.stmts", f"{count} statements")
 
     # ---- the registry's containers
 

@@ -18,11 +18,14 @@ from zeekspy._core import COST_NS, SAMPLE_FLAGS, Batch, Memory, Sampler, Walker
 from zeekspy.errors import AccessDenied, NoSuchTarget, UnknownBuild
 from zeekspy.layout import STDLIBS, Layout
 from zeekspy.profile import CORE, IDLE, Labels, Profile, Stack
+from zeekspy.stackcheck import FEW, StackCheck
 from zeekspy.stacks import StackTable
 from zeekspy.target import Target
 
 POLL_NS = 100_000_000
 """How long the core samples before Python has its turn: how late Ctrl-C can be."""
+LOOKS = 50
+"""At running stacks after each poll, until they have shown that the layout fits: a few milliseconds at most."""
 JUDGE_AFTER = 200
 """Stacks after which a layout is given up if more than half were unreadable: what moves is not that often missed."""
 
@@ -57,14 +60,19 @@ class Attachment:
 def attach(pid: int, offsets: Path | None = None) -> Attachment:
     """Finds process ``pid``, chooses its layout and checks that against the live memory. Any ZeekspyError."""
     found = target.find(pid)
+    memory = open_memory(pid)
+    table = choice.choose(found, offsets)
+    return Attachment(found, table, memory, tuple(selfcheck.check(found, table, memory)))
+
+
+def open_memory(pid: int) -> Memory:
+    """The memory of process ``pid``. Raises AccessDenied with the reason and the remedy."""
     try:
-        memory = Memory.process(pid, no_vm_readv=bool(os.environ.get("ZEEKSPY_NO_VM_READV")))
+        return Memory.process(pid, no_vm_readv=bool(os.environ.get("ZEEKSPY_NO_VM_READV")))
     except AccessDenied:
         from zeekspy import access
 
         raise access.denied(pid, "reading the memory") from None
-    table = choice.choose(found, offsets)
-    return Attachment(found, table, memory, tuple(selfcheck.check(found, table, memory)))
 
 
 class Session:
@@ -79,6 +87,7 @@ class Session:
         self._labels = labels
         self._table = attachment.stack_table()
         self._sampler = Sampler(attachment.walker(), attachment.target.pid, hz, random.getrandbits(64))
+        self._stack_check = StackCheck(attachment.target, attachment.layout, attachment.memory)
         self._cpu_at_start = _own_cpu()
         self._began = time.monotonic()
 
@@ -101,9 +110,11 @@ class Session:
             self.ended = "the target has exited or runs another program now"
         else:
             self._judge()
+            self._look(any(stack for _, stack, *_ in batch.runs))
 
     def finish(self) -> None:
-        """Puts the circumstances into the profile's ``meta``."""
+        """Puts the circumstances into the profile's ``meta``. UnknownBuild if no stack agreed with the layout."""
+        self._stack_check.verdict(FEW)
         t = self.attachment.target
         self.profile.meta.update(self.stats())
         self.profile.meta.update(
@@ -129,6 +140,16 @@ class Session:
                 f"{unreadable} of {script} stacks could not be decoded with the offsets of {origin}",
                 selfcheck.HINT.format(exe=self.attachment.target.exe, pid=self.attachment.target.pid),
             )
+
+    def _look(self, script: bool) -> None:
+        """Looks at running stacks, between polls: what the self-check could not see when no script ran."""
+        if not script or self._stack_check.settled:
+            return
+        for _ in range(LOOKS):
+            self._stack_check.look()
+            if self._stack_check.settled:
+                return
+        self._stack_check.verdict()
 
     def stats(self) -> dict[str, Any]:
         """What ``--stats`` writes (design.md section 6), with counters of our own behind it."""

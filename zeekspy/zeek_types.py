@@ -274,3 +274,9 @@ def zam_tag(version: str) -> int | None:
     if m is None or (int(m[1]), int(m[2])) < (4, 2):
         return None
     return 21 if int(m[1]) < 7 else 19
+
+
+def list_tag(version: str) -> int:
+    """The number of STMT_LIST, the tag of a StmtList (StmtEnums.h): 13 until Zeek 6.2, 11 from 7.0 on."""
+    m = re.match(r"(\d+)", version)
+    return 13 if m is not None and 3 <= int(m[1]) < 7 else 11

@@ -1,6 +1,6 @@
 #include "look.h"
 
-enum { MIN_GUESS = 8, MAX_GUESS = 64, WINDOW = 24 << 10, RELEARN = 4096 };
+enum { MIN_GUESS = 8, MAX_GUESS = 64, WINDOW = 24 << 10, RELEARN = 4096, HEADERS = 2048 };
 
 struct vector {
 	uint64_t begin, end;
@@ -84,17 +84,36 @@ static int get_items(struct zs_looker *looker, const struct vector *v, uint32_t 
 	return rc < 0 ? rc : ZS_OK;
 }
 
+// The headers of both stacks. They are neighbours in the executable's data, and one copy sees them at one instant. (A
+// saved image need not have what lies between them.)
+static void ask_headers(struct zs_looker *looker)
+{
+	uint64_t calls = looker->target->call_stack, frames = looker->target->g_frame_stack;
+	uint64_t low = calls < frames ? calls : frames, high = (calls < frames ? frames : calls) + 24;
+	bool both = looker->layout->CallInfo_func != ZS_ABSENT, near = both && looker->target->pid && high - low <= HEADERS;
+	looker->headers[0] = zs_gather_add(looker->gather, near ? low : calls, near ? (uint32_t)(high - low) : 24);
+	looker->headers[1] = near || !both ? looker->headers[0] : zs_gather_add(looker->gather, frames, 24);
+}
+
+// The header of one of them: which is 0 for call_stack.
+static const void *header(const struct zs_looker *looker, int which)
+{
+	int span = looker->headers[which];
+	const char *bytes = zs_gathered(looker->gather, span);
+	uint64_t addr = which ? looker->target->g_frame_stack : looker->target->call_stack;
+	return bytes ? bytes + (addr - looker->gather->spans[span].addr) : NULL;
+}
+
 static void ask_first(struct zs_looker *looker)
 {
 	const struct zs_layout *l = looker->layout;
 	struct zs_gather *g = looker->gather;
 	zs_gather_reset(g);
-	looker->entries = looker->frames_header = looker->frames = looker->window = -1;
-	looker->header = zs_gather_add(g, looker->target->call_stack, 24);
+	looker->entries = looker->frames = looker->window = -1;
+	ask_headers(looker);
 	if (looker->entries_at)
 		looker->entries = zs_gather_add(g, looker->entries_at, looker->guess * (uint32_t)l->sizeof_CallInfo);
 	if (l->CallInfo_func != ZS_ABSENT) {
-		looker->frames_header = zs_gather_add(g, looker->target->g_frame_stack, 24);
 		if (looker->frames_at)
 			looker->frames = zs_gather_add(g, looker->frames_at, looker->guess * 8);
 		for (uint32_t i = 0; i < looker->npredicted; i++) // spans follow each other: frames + 1 + i
@@ -160,7 +179,7 @@ int zs_look_first(struct zs_looker *looker, struct zs_sight *ret, struct zs_erro
 		rc = zs_gather_read(g, looker->reader, error);
 	if (rc < 0)
 		return rc;
-	if (!parse_vector(zs_gathered(g, looker->header), size, &v)) {
+	if (!parse_vector(header(looker, 0), size, &v)) {
 		ret->absurd = true;
 		return ZS_OK;
 	}
@@ -187,7 +206,7 @@ int zs_look_first(struct zs_looker *looker, struct zs_sight *ret, struct zs_erro
 		parse_entry(l, bytes + i * size, &ret->entries[i]);
 	if (l->CallInfo_func == ZS_ABSENT)
 		take_window_frames(looker, ret);
-	else if (parse_vector(zs_gathered(g, looker->frames_header), 8, &fv) && fv.n)
+	else if (parse_vector(header(looker, 1), 8, &fv) && fv.n)
 		return take_heap_frames(looker, &fv, ret, error);
 	return ZS_OK;
 }

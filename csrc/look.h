@@ -33,7 +33,7 @@ struct zs_looker {
 	uint64_t window_low, window_high; // of the C++ stack, from Zeek 8.1 on
 	uint32_t looks;
 	// In the gather of the look under way:
-	int header, entries, frames_header, frames, window;
+	int headers[2], entries, frames, window; // headers: spans of call_stack's and g_frame_stack's
 	int again, entries_again;
 	uint64_t begin;
 	uint32_t skipped;

@@ -160,13 +160,17 @@ static uint32_t count_bare(struct zs_walker *w, uint32_t unmatched)
 	uint32_t same = 0;
 	if (!w->target.pid)
 		return unmatched;
-	unmatched = zs_min32(unmatched, MAX_FLOOR);
-	while (same < w->nbare && same < unmatched && equal(&w->bare[same], &s->entries[same], true))
+	if (s->nframes && s->frames[0].has_frame && s->frames[0].function == s->entries[0].func)
+		unmatched = 0; // the outermost frame, which moves least, does fit
+	while (same < w->nbare && same < s->n && equal(&w->bare[same], &s->entries[same], true))
 		same++;
-	w->bare_looks = same && same == w->nbare ? w->bare_looks + 1 : 0;
-	w->nbare = same ? same : unmatched;
-	memcpy(w->bare, s->entries, w->nbare * sizeof *w->bare);
-	return w->bare_looks >= BARE_LOOKS ? same : 0;
+	if (s->same == s->n) { // a stack that moved meanwhile tells nothing
+		same = zs_min32(same, unmatched);
+		w->bare_looks = same && same == w->nbare ? w->bare_looks + 1 : 0;
+		w->nbare = same ? same : zs_min32(unmatched, MAX_FLOOR);
+		memcpy(w->bare, s->entries, w->nbare * sizeof *w->bare);
+	}
+	return w->bare_looks >= BARE_LOOKS && same == w->nbare ? same : 0;
 }
 
 // How many entries at the bottom belong to stacks that an exception has left behind.
@@ -193,7 +197,7 @@ static uint32_t count_stale(struct zs_walker *w, uint32_t unmatched)
 	}
 	if (stale < w->nfloor)
 		stale = w->nfloor;
-	uint32_t bare = has_funcs(w) ? count_bare(w, s->same == s->n ? unmatched : w->nbare) : 0;
+	uint32_t bare = has_funcs(w) ? count_bare(w, unmatched) : 0;
 	return bare > stale ? bare : stale;
 }
 

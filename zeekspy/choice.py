@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zeekspy import layout
@@ -14,30 +15,61 @@ from zeekspy.layout import Layout
 from zeekspy.target import Target
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One place that was looked in for a table: ``why`` it was taken, or why there is none (``layout`` is None)."""
+
+    place: str
+    layout: Layout | None
+    why: str
+
+
+def candidates(target: Target, file: Path | None = None) -> Iterator[Candidate]:
+    """The places in the order of ``choose``, up to the one that has a table."""
+    if file is not None:
+        yield Candidate("--offsets", load(file), f"{file} was given")
+        return
+    cached = _cached(target)
+    name = f"{target.build_id}.json" if target.build_id is not None else "none: the executable has no build-id"
+    yield Candidate("cache", cached, f"{cache_dir()}: {name}" if cached else f"{cache_dir()} has no usable {name}")
+    if cached:
+        return
+    build = f"Zeek {target.version}, {target.stdlib}"
+    shipped = None if target.debug else _shipped(target)
+    why = "shipped tables are not for builds with -DDEBUG" if target.debug else f"no shipped table for {build}"
+    yield Candidate("shipped", shipped, f"{shipped.origin}: for {build}" if shipped else why)
+    if shipped:
+        return
+    try:
+        found = _from_dwarf(target)
+    except LayoutError as e:
+        yield Candidate("debug info", None, str(e))
+        return
+    _keep(target, found)
+    yield Candidate("debug info", found, found.origin)
+
+
 def choose(target: Target, file: Path | None = None) -> Layout:
     """The layout for ``target``, not yet checked against its memory. UnknownBuild says what to do where there is none.
 
     Order (design): ``file``; the cache by build-id; a shipped table by version and C++ library; DWARF, which is kept in
     the cache.
     """
-    if file is not None:
-        return load(file)
-    if cached := _cached(target):
-        return cached
-    if not target.debug and (shipped := _shipped(target)):
-        return shipped
-    try:
-        found = _from_dwarf(target)
-    except LayoutError as e:
-        debug = " (a build with -DDEBUG, whose classes have more members)" if target.debug else ""
-        raise UnknownBuild(
-            f"no table of offsets is known for Zeek {target.version} with {target.stdlib}{debug}, and its executable "
-            f"{target.exe} has no debug info: {e}",
-            "Make a table on a machine where this build has debug info: zeekspy offsets generate ZEEK -o FILE; "
-            "then give it with --offsets FILE.",
-        ) from None
-    _keep(target, found)
-    return found
+    for candidate in candidates(target, file):
+        if candidate.layout is not None:
+            return candidate.layout
+    raise unknown(target, candidate)
+
+
+def unknown(target: Target, last: Candidate) -> UnknownBuild:
+    """The error where not even the ``last`` place has a table."""
+    debug = " (a build with -DDEBUG, whose classes have more members)" if target.debug else ""
+    return UnknownBuild(
+        f"no table of offsets is known for Zeek {target.version} with {target.stdlib}{debug}, and its executable "
+        f"{target.exe} has no debug info that helps: {last.why}",
+        "Make a table on a machine where this build has debug info: zeekspy offsets generate ZEEK -o FILE; "
+        "then give it with --offsets FILE.",
+    )
 
 
 def load(path: Path) -> Layout:

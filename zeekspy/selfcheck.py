@@ -169,7 +169,8 @@ class _Walk:
             begin, end, capacity = (int.from_bytes(raw[i : i + 8], "little") for i in (0, 8, 16))
             # capacity does not change while the stack grows and shrinks within it
             if not begin <= end <= capacity or (capacity - begin) % size:
-                raise _Failed(f"{name}: no vector of elements of {size} bytes (bytes {raw.hex()})")
+                field = "sizeof.CallInfo" if name == "call_stack" else name
+                raise _Failed(f"{field}: {name} is no vector of elements of {size} bytes (bytes {raw.hex()})")
             seen.append(f"{name} {(end - begin) // size} deep")
         return Check("stacks", ", ".join(seen))
 

@@ -6,6 +6,7 @@ look that disagrees proves nothing: a table is refused when many looks disagreed
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from zeekspy.target import Target
 if TYPE_CHECKING:
     from zeekspy._core import Memory
 
+PATIENCE = 0.5
+"""Seconds that ``everything`` waits for running stacks to agree."""
 ENOUGH = 200
 """Looks that disagree, with none that agrees, after which the table is wrong: one right look in ten would be seen."""
 FEW = 20
@@ -26,6 +29,19 @@ MAX_LOOKS = 5000
 DEPTH = 16
 """Entries looked at, from the innermost one."""
 EXPR_NAME = 0
+
+
+def everything(target: Target, layout: Layout, memory: Memory) -> list[Check]:
+    """The checks of selfcheck.examine and, if they passed, those of running stacks."""
+    result = list(selfcheck.examine(target, layout, memory))
+    if all(c.passed for c in result):
+        stacks = StackCheck(target, layout, memory)
+        until = time.monotonic() + PATIENCE
+        while not stacks.settled and time.monotonic() < until:
+            if not stacks.look():
+                time.sleep(0.0005)
+        result += stacks.checks()
+    return result
 
 
 class StackCheck:

@@ -12,6 +12,7 @@ from zeekspy.cli import arguments
 
 if TYPE_CHECKING:
     from zeekspy.profile import Frame, Stack
+    from zeekspy.session import Attachment
 
 TRIES = 100
 """Looks taken in search of one during which the stack stood still. A dump may do so; a profile never does."""
@@ -49,9 +50,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _live(pid: int, offsets: Path | None) -> tuple[str, Stack, int]:
     from zeekspy import session
-    from zeekspy._core import SAMPLE_FLAGS
 
     attachment = session.attach(pid, offsets)
+    return (attachment.target.version, *now(attachment))
+
+
+def now(attachment: Attachment) -> tuple[Stack, int]:
+    """The stack as it is now, and how many stale entries were left out of it."""
+    from zeekspy._core import SAMPLE_FLAGS
+
     walker, table = attachment.walker(), attachment.stack_table()
     moving = SAMPLE_FLAGS["torn"] | SAMPLE_FLAGS["unreadable"]
     for _ in range(TRIES):
@@ -59,7 +66,7 @@ def _live(pid: int, offsets: Path | None) -> tuple[str, Stack, int]:
         if not flags & moving:
             break
     table.extend(walker.definitions())
-    return attachment.target.version, table.stack(number) if number else (), stale
+    return table.stack(number) if number else (), stale
 
 
 def _captured(path: Path, offsets: Path | None) -> Iterator[tuple[str, Stack, int]]:

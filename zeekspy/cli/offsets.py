@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zeekspy import layout
+from zeekspy.cli import arguments
 from zeekspy.errors import BadLayout, FileError, UnknownBuild, UsageError
 from zeekspy.layout import Layout
 
@@ -34,11 +35,18 @@ def add_parser(subparsers: Any) -> None:
     c = commands.add_parser("show", help="one table, as text like pahole's")
     c.add_argument("file", nargs="?", metavar="FILE", help="a table in a file")
     c.add_argument("--zeek-version", metavar="V", help="the shipped table for this version of Zeek")
+    c.add_argument("--pid", type=arguments.pid, help="the table that this running Zeek would be read with")
     c.add_argument(
         "--stdlib", choices=layout.STDLIBS, default="libstdc++", help="C++ library of the build (%(default)s)"
     )
     c.add_argument("--json", action="store_true", help="as the JSON of a table's file")
     c.set_defaults(func=run, offsets_command=_show)
+
+    c = commands.add_parser("check", help="hold a table against a running Zeek, every check with its evidence")
+    c.add_argument("--pid", type=arguments.pid, required=True, help="a running Zeek process")
+    c.add_argument("--offsets", type=Path, metavar="FILE", help="table of offsets to check")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
+    c.set_defaults(func=run, offsets_command=_check)
 
     c = commands.add_parser("generate", help="a table from the debug info of a Zeek")
     c.add_argument("zeek", metavar="ZEEK", help="the executable, or an object file of it")
@@ -92,13 +100,44 @@ def _seen(p: Mapping[str, Any]) -> str:
 
 
 def _show(args: argparse.Namespace) -> int:
-    if (args.file is None) == (args.zeek_version is None):
-        raise UsageError("say which table to show", "Give a FILE or --zeek-version V; zeekspy offsets list names them.")
-    table = load(Path(args.file)) if args.file is not None else _shipped(args.zeek_version, args.stdlib)
+    if (args.file, args.zeek_version, args.pid).count(None) != 2:
+        raise UsageError(
+            "say which table to show", "Give a FILE, --zeek-version V or --pid P; zeekspy offsets list names them."
+        )
+    if args.pid is not None:
+        from zeekspy import choice, target
+
+        table = choice.choose(target.find(args.pid))
+    else:
+        table = load(Path(args.file)) if args.file is not None else _shipped(args.zeek_version, args.stdlib)
     if args.json:
         sys.stdout.write(table.to_json())
     else:
         print("\n".join(describe(table)))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from zeekspy import choice, selfcheck, session, stackcheck, target
+
+    found = target.find(args.pid)
+    memory = session.open_memory(args.pid)
+    table = choice.choose(found, args.offsets)
+    checks = stackcheck.everything(found, table, memory)
+    failed = [c for c in checks if not c.passed]
+    if args.json:
+        rows = [{"what": c.what, "passed": c.passed, "evidence": c.evidence} for c in checks]
+        report = {"pid": args.pid, "zeek_version": found.version, "layout": table.origin, "passed": not failed}
+        print(json.dumps({**report, "checks": rows}, indent=2))
+    else:
+        print(f"process {args.pid}: Zeek {found.version}, {found.stdlib}, offsets of {table.origin}")
+        for c in checks:
+            print(f"{'ok' if c.passed else 'FAILED':7} {c.what}: {c.evidence}")
+    if failed:
+        raise UnknownBuild(
+            f"the table of offsets ({table.origin}) does not fit this Zeek {found.version}: {failed[0].what}",
+            selfcheck.HINT.format(exe=found.exe, pid=found.pid),
+        )
     return 0
 
 

@@ -92,6 +92,8 @@ static int read_image(struct zs_reader *reader, struct zs_span *spans, size_t n,
 		for (size_t s = find_segment(reader, span->addr); s < reader->nsegments && span->got < span->len; s++) {
 			const struct zs_segment *segment = &reader->segments[s];
 			uint64_t addr = span->addr + span->got;
+			if (!segment->len)
+				continue;
 			if (addr < segment->addr || addr - segment->addr >= segment->len)
 				break;
 			uint64_t skip = addr - segment->addr;

@@ -69,6 +69,42 @@ def test_old_strings(tmp_path: Path) -> None:
     assert dict(layout.fields) == shapes.truth(program)
 
 
+LIBCXX = ["-g", "-stdlib=libc++"]
+
+
+@pytest.mark.parametrize("era", shapes.ERAS)
+@pytest.mark.parametrize("way", [[], ["-fstandalone-debug"], ["-gdwarf-4", "-O2"], ["-gdwarf-5", "-gz"]], ids=" ".join)
+def test_libcxx(tmp_path: Path, era: int, way: list[str]) -> None:
+    shapes.clang_with_libcxx()
+    program = shapes.build(tmp_path, era, "clang++", [*LIBCXX, *way])
+    layout = dwarf.generate(program)
+    assert layout.stdlib == "libc++"
+    assert dict(layout.fields) == shapes.truth(program)
+
+
+def test_libcxx_object_files(tmp_path: Path) -> None:
+    """Those of g++ and clang++ are told apart by the size of a std::string."""
+    shapes.clang_with_libcxx()
+    program = shapes.build(tmp_path, 1, "clang++", [*LIBCXX, "-fstandalone-debug"])
+    layout = dwarf.generate(tmp_path / "Func.o", objects=[tmp_path / "main.o"], version="5.0.9")
+    assert layout.stdlib == "libc++"
+    assert dict(layout.fields) == shapes.truth(program)
+
+
+@pytest.mark.parametrize("era", shapes.ERAS)
+def test_objects_for_aarch64(tmp_path: Path, era: int) -> None:
+    """They share the layouts of x86_64, so that program's own offsets are theirs too."""
+    cxx = "aarch64-linux-gnu-g++"
+    if shutil.which(cxx) is None:
+        pytest.skip(f"{cxx} is not installed: apt-get install g++-aarch64-linux-gnu")
+    (tmp_path / "here").mkdir()
+    shapes.build(tmp_path, era, cxx, ["-g", "-fsigned-char"], link=False)
+    layout = dwarf.generate(tmp_path / "Func.o", objects=[tmp_path / "main.o"], version=VERSIONS[era])
+    assert layout.provenance[0]["arch"] == "aarch64"
+    assert layout.stdlib == "libstdc++"
+    assert dict(layout.fields) == shapes.truth(shapes.build(tmp_path / "here", era))
+
+
 def test_all_in_one_file_of_another_name(tmp_path: Path) -> None:
     source = tmp_path / "everything.cpp"
     source.write_text(f'#include "{shapes.SOURCES}/main.cc"\n#include "{shapes.SOURCES}/Func.cc"\n')

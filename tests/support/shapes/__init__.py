@@ -45,6 +45,17 @@ def build(
 
 
 @cache
+def clang_with_libcxx() -> str:
+    """clang++, where it can link with libc++; skips the test elsewhere."""
+    found = compiler("clang++")
+    source = "#include <string>\nint main() { return std::string().size(); }\n"
+    command = [found, "-stdlib=libc++", "-x", "c++", "-", "-o", "/dev/null"]
+    if subprocess.run(command, input=source, capture_output=True, text=True).returncode:
+        pytest.skip("clang++ has no libc++ here: apt-get install libc++-dev libc++abi-dev")
+    return found
+
+
+@cache
 def truth(program: Path) -> dict[str, int]:
     """Every field as the program itself sees it."""
     return {name: int(value) for name, value in (line.split() for line in run(program).splitlines())}

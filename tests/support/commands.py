@@ -86,12 +86,17 @@ def stats_of(path: Path) -> Any:
 
 
 def untouched(target: subprocess.Popen[bytes]) -> bool:
-    """Whether a target runs on, traced by no one and with no thread of it stopped."""
+    """Asserts that a target runs on, traced by no one and with no thread of it stopped."""
+    assert target.poll() is None, f"the target has ended with {target.returncode}"
     for status in Path(f"/proc/{target.pid}/task").glob("*/status"):
-        fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-        if fields["TracerPid"] != "0" or fields["State"][0] not in "RSD":
-            return False
-    return target.poll() is None
+        try:
+            text = status.read_text()
+        except (FileNotFoundError, ProcessLookupError):  # a thread that ended by itself meanwhile
+            continue
+        fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+        assert fields["TracerPid"] == "0"
+        assert fields["State"][0] not in "Tt", fields["State"]
+    return True
 
 
 def checksum_after(target: subprocess.Popen[bytes]) -> str:

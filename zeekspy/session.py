@@ -134,7 +134,8 @@ class Session:
     def _judge(self) -> None:
         counters = self._sampler.stats()
         script, unreadable = counters["script"], counters["unreadable"]
-        if script >= JUDGE_AFTER and 2 * unreadable > script:
+        proved = self._stack_check.agreed["Frame.function"] and self._stack_check.agreed["Frame.next_stmt"]
+        if not proved and script >= JUDGE_AFTER and 2 * unreadable > script:
             origin = self.attachment.layout.origin
             raise UnknownBuild(
                 f"{unreadable} of {script} stacks could not be decoded with the offsets of {origin}",

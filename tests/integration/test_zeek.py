@@ -100,7 +100,7 @@ def test_record(zeek: subprocess.Popen[bytes], tmp_path: Path) -> None:
     assert stats["samples"] > 100
     if not naps(zeek.pid):
         assert stats["script"] > 0.3 * stats["samples"]
-        assert stats["unreadable"] < 0.1 * stats["script"]
+        assert stats["unreadable"] < 0.3 * stats["script"]
         assert named(profile) >= BODIES.keys() | {("sha256_hash", "bif")}
     for stack, _, values in profile:
         if stack in ((CORE,), (IDLE,)):

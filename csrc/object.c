@@ -23,9 +23,9 @@ int32_t zs_location_size(const struct zs_layout *l)
 int zs_fetch(const struct zs_source *source, uint64_t addr, void *buf, uint32_t len, struct zs_error *error)
 {
 	struct zs_span span = { .addr = addr, .buf = buf, .len = len };
-	if (source->reader->calls >= source->last_call)
-		return 0;
-	return zs_reader_read(source->reader, &span, 1, error);
+	int rc = source->reader->calls < source->last_call ? zs_reader_read(source->reader, &span, 1, error) : 0;
+	*source->holes += rc == 0;
+	return rc;
 }
 
 static int fetch_pointer(const struct zs_source *source, uint64_t addr, int32_t offset, uint64_t *ret,
@@ -52,8 +52,10 @@ int zs_read_place(const struct zs_source *source, const unsigned char *bytes, st
 	int rc = zs_read_c_string(source->reader, zs_load64(base + l->Location_filename), path, &len, error);
 	if (rc < 0)
 		return rc;
-	if (!len || !zs_printable(path, len))
+	if (!len || !zs_printable(path, len)) {
+		++*source->holes;
 		return ZS_OK;
+	}
 	ret->file = zs_intern_string(source->interner, path, len);
 	// An if statement's pair may be the wrong way round (its location is made of two others' until Zeek 8.0).
 	ret->first_line = first && (first < last || !last) ? first : last;

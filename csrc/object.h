@@ -16,6 +16,7 @@ struct zs_source {
 	const struct zs_layout *layout;
 	struct zs_interner *interner;
 	uint64_t last_call; // the reader's count of calls at which no more are made
+	uint32_t *holes;    // counts what could not be read, or was not what it should be
 };
 
 struct zs_place { // where a statement or call expression stands; file 0 if it has no location

@@ -3,7 +3,7 @@
 #include "reader.h"
 #include "text.h"
 
-enum { KEEP_FUNCS = 1 << 14, KEEP_NODES = 1 << 16 };
+enum { KEEP_FUNCS = 1 << 14, KEEP_NODES = 1 << 16, TRIES = 3 };
 
 static bool map_init(struct zs_address_map *map, uint32_t capacity)
 {
@@ -40,7 +40,7 @@ static int32_t max_of(int32_t a, int32_t b) { return a > b ? a : b; }
 int zs_resolver_init(struct zs_resolver *resolver, struct zs_reader *reader, const struct zs_layout *layout,
                      const struct zs_target *target, struct zs_interner *interner)
 {
-	*resolver = (struct zs_resolver){ .source = { reader, layout, interner, 0 }, .target = target };
+	*resolver = (struct zs_resolver){ .source = { reader, layout, interner, 0, &resolver->holes }, .target = target };
 	int32_t end = max_of(layout->Func_kind + layout->sizeof_Func_kind, layout->Func_bodies + 16);
 	end = max_of(end, layout->Func_type + 8);
 	resolver->func_size = (uint32_t)max_of(end, layout->Func_name + (int32_t)zs_string_size(layout->stdlib));
@@ -140,6 +140,7 @@ static int make_func(struct zs_resolver *resolver, struct zs_func_entry *entry, 
 	unsigned char flavor_bytes[4];
 	uint64_t vptr = zs_load64(object), type = zs_load64(object + l->Func_type);
 	uint32_t kind = zs_load_sized(object + l->Func_kind, l->sizeof_Func_kind);
+	uint32_t holes = resolver->holes;
 	entry->func = 0;
 	if (kind > 1 || (t->data_high && (vptr < t->data_low || vptr >= t->data_high)))
 		return ZS_OK;
@@ -167,6 +168,11 @@ static int make_func(struct zs_resolver *resolver, struct zs_func_entry *entry, 
 	}
 	entry->func = zs_intern_func(resolver->source.interner, &func, resolver->bodies);
 	make_check(resolver, object, entry->check);
+	// What could not be read now may be readable at the next look.
+	if (resolver->holes != holes && entry->tries < TRIES) {
+		entry->tries++;
+		memset(entry->check, 0xff, sizeof entry->check);
+	}
 	return ZS_OK;
 }
 
@@ -211,13 +217,14 @@ int zs_take_node(struct zs_resolver *resolver, const struct zs_gather *gather, i
 		entry->callee = 0;
 		if (!zs_plausible(location) || size > sizeof entry->check)
 			return ZS_OK;
+		uint32_t holes = resolver->holes;
 		int rc = zs_fetch(&resolver->source, location + resolver->location_from, entry->check, size, error);
 		if (rc <= 0)
 			return rc;
 		rc = zs_read_place(&resolver->source, entry->check, &entry->place, error);
 		if (rc < 0)
 			return rc;
-		entry->location = location;
+		entry->location = resolver->holes == holes ? location : 0; // else it is looked at anew
 	}
 	*ret = entry->place;
 	return ZS_OK;

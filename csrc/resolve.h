@@ -11,6 +11,7 @@ struct zs_func_entry {
 	uint64_t addr;
 	uint32_t func;       // id; 0: not a function
 	uint32_t round;      // in which it was last asked for
+	uint32_t tries;      // at bodies that have no place
 	int span;            // of its bytes in that round's gather
 	unsigned char check[96]; // the bytes of kind, bodies, type and name that it was made from
 };
@@ -33,6 +34,7 @@ struct zs_address_map {
 
 struct zs_resolver {
 	struct zs_source source;
+	uint32_t holes; // the source's
 	const struct zs_target *target;
 	struct zs_func_entry *funcs;
 	struct zs_node_entry *nodes;

@@ -23,7 +23,9 @@ int32_t zs_location_size(const struct zs_layout *l)
 int zs_fetch(const struct zs_source *source, uint64_t addr, void *buf, uint32_t len, struct zs_error *error)
 {
 	struct zs_span span = { .addr = addr, .buf = buf, .len = len };
-	int rc = source->reader->calls < source->last_call ? zs_reader_read(source->reader, &span, 1, error) : 0;
+	if (source->reader->calls >= source->last_call)
+		return 0;
+	int rc = zs_reader_read(source->reader, &span, 1, error);
 	*source->holes += rc == 0;
 	return rc;
 }
@@ -53,7 +55,7 @@ int zs_read_place(const struct zs_source *source, const unsigned char *bytes, st
 	if (rc < 0)
 		return rc;
 	if (!len || !zs_printable(path, len)) {
-		++*source->holes;
+		*source->holes += source->reader->calls < source->last_call;
 		return ZS_OK;
 	}
 	ret->file = zs_intern_string(source->interner, path, len);

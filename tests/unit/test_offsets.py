@@ -75,6 +75,48 @@ def test_patch_level_breaks_are_kept_apart() -> None:
         assert before is None or before is not after
 
 
+RELEASES = {
+    "3.0": 14,
+    "3.1": 5,
+    "3.2": 4,
+    "4.0": 9,
+    "4.1": 1,
+    "4.2": 2,
+    "5.0": 10,
+    "5.1": 3,
+    "5.2": 2,
+    "6.0": 9,
+    "6.1": 1,
+    "6.2": 1,
+    "7.0": 11,
+    "7.1": 1,
+    "7.2": 2,
+    "8.0": 10,
+    "8.1": 2,
+    "8.2": 2,
+}
+"""Series to the last patch level that is tagged."""
+TAGS = [f"{series}.{patch}" for series, last in RELEASES.items() for patch in range(last + 1)] + ["9.0.0-rc1"]
+
+
+@pytest.mark.parametrize("version", TAGS)
+def test_every_tagged_release_has_a_table(version: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("show", "--zeek-version", version, "--json") == 0
+    table = json.loads(capsys.readouterr().out)
+    assert table["fields"]["sizeof.CallInfo"] in (16, 24)
+    assert [p["source"] for p in table["provenance"]] == ["dwarf"] * len(table["provenance"])
+
+
+@pytest.mark.parametrize("series", ["4.0.0", "4.1.1", "4.2.2", "6.0.9", "7.0.11", "8.0.3", "8.0.10", "9.0.0-rc1"])
+def test_libcxx_has_tables_too(series: str) -> None:
+    table, usual = find(series, "libc++"), find(series, "libstdc++")
+    assert table is not None
+    assert usual is not None
+    assert table.fields.keys() == usual.fields.keys()
+    assert table.fields["sizeof.Func"] == usual.fields["sizeof.Func"] - 8  # the one std::string
+    assert all("clang" in p["compiler"] for p in table.provenance)
+
+
 # ---- the loader
 
 JSON = st.recursive(

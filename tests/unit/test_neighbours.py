@@ -36,14 +36,16 @@ def refuse_or_pass(zeek: Layout, table: Layout) -> str:
     try:
         selfcheck.check(target, table, memory)
         stacks = StackCheck(target, table, memory)
-        assert stacks.look()
+        stacks.look()
         stacks.verdict(enough=1)
     except UnknownBuild as e:
-        assert e.exit_code == 5
-        assert "zeekspy offsets generate" in e.hint
-        assert "zeekspy capture" in e.hint
-        return str(e)
-    return ""
+        refused = e
+    else:
+        return ""
+    assert refused.exit_code == 5
+    assert "zeekspy offsets generate" in refused.hint
+    assert "zeekspy capture" in refused.hint
+    return str(refused)
 
 
 @pytest.mark.parametrize("table", tables(), ids=lambda t: t.origin)

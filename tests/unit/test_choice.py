@@ -15,7 +15,7 @@ from zeekspy.errors import BadLayout, DebugInfoError, FileError, UnknownBuild
 from zeekspy.layout import Layout
 from zeekspy.target import Target
 
-TABLE: Layout = next(t for t in tables() if "CallInfo.frame" in t.fields)
+TABLE: Layout = next(t for t in tables() if "CallInfo.frame" in t.fields and t.stdlib == "libstdc++")
 VERSION = TABLE.since
 TARGET = Target(
     pid=7,

@@ -16,7 +16,7 @@ struct zs_sampler {
 	struct zs_run *runs;
 	uint32_t nruns, cruns;
 	uint64_t cpu_ns;         // the thread's, when last read
-	uint64_t pending_cpu_ns; // spent since the last sample that was on the CPU
+	uint64_t pending_cpu_ns; // spent and not yet given to a sample
 	uint64_t last_ns;
 };
 
@@ -112,14 +112,9 @@ static int sample_once(struct zs_sampler *s, struct zs_error *error)
 	uint64_t spent = cpu_ns > s->cpu_ns ? cpu_ns - s->cpu_ns : 0;
 	s->cpu_ns = cpu_ns;
 	s->pending_cpu_ns += spent;
-	// CPU time goes to the next sample that finds the thread on the CPU, so that being idle never costs any.
 	bool running = (look.stack && spent) || zs_task_running(&s->task);
 	struct zs_run sample = { .t_ns = now, .wall_ns = now - s->last_ns, .stack = look.stack, .count = 1 };
 	sample.flags = look.flags | (running ? ZS_ON_CPU : 0u);
-	if (running) {
-		sample.cpu_ns = s->pending_cpu_ns;
-		s->pending_cpu_ns = 0;
-	}
 	s->last_ns = now;
 	s->stats.cpu_ns += spent;
 	if (!s->stats.samples)
@@ -128,6 +123,26 @@ static int sample_once(struct zs_sampler *s, struct zs_error *error)
 	count(&s->stats, &sample, &look);
 	s->stats.cost[cost_bucket(zs_now_ns() - now)]++;
 	return add_run(s, &sample, error);
+}
+
+// Gives the on-CPU time of the batch to the samples that found the thread on the CPU, by the wall time they stand for. The
+// kernel brings its sum up to date at ticks and switches, which is too coarse, and too much in step with what the target
+// does, to give single samples what was spent since the one before.
+static void share_cpu(struct zs_sampler *s)
+{
+	uint64_t wall_ns = 0;
+	for (uint32_t i = 0; i < s->nruns; i++)
+		wall_ns += s->runs[i].flags & ZS_ON_CPU ? s->runs[i].wall_ns : 0;
+	uint64_t cpu_ns = zs_min64(s->pending_cpu_ns, wall_ns), given = 0, before = 0;
+	for (uint32_t i = 0; i < s->nruns; i++) {
+		if (!(s->runs[i].flags & ZS_ON_CPU))
+			continue;
+		before += s->runs[i].wall_ns;
+		uint64_t until = (uint64_t)((double)cpu_ns * ((double)before / (double)(wall_ns ? wall_ns : 1)));
+		s->runs[i].cpu_ns = until - given;
+		given = until;
+	}
+	s->pending_cpu_ns -= given;
 }
 
 int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_batch *ret, struct zs_error *error)
@@ -146,6 +161,7 @@ int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_ba
 			break;
 		zs_clock_advance(&s->clock, zs_now_ns());
 	}
+	share_cpu(s);
 	s->stats.missed = s->clock.missed;
 	zs_walker_reads(s->walker, &s->stats.reads, &s->stats.read_bytes);
 	zs_walker_definitions(s->walker, &s->seen, &ret->definitions);

@@ -226,6 +226,21 @@ static int settle(struct zs_walker *w, uint32_t i, struct zs_error *error)
 	return rc < 0 ? rc : zs_take_func(&w->resolver, &w->gather, index, &d->func, error);
 }
 
+// Whether a statement can be one of the function's. In a live target a frame may be replaced between two of its fields.
+static bool within(const struct zs_walker *w, uint32_t func, const struct zs_place *place)
+{
+	const struct zs_func *f = &w->interner.funcs[func];
+	const struct zs_body *body = &w->interner.bodies[f->body];
+	bool known = false;
+	for (uint32_t i = 0; i < f->nbodies; i++) {
+		known |= body[i].file != 0;
+		if (body[i].file == place->file && place->first_line >= body[i].first_line &&
+		    place->first_line <= body[i].last_line)
+			return true;
+	}
+	return !known || !w->target.pid;
+}
+
 static uint32_t make_frame(struct zs_walker *w, uint32_t i, bool *lost)
 {
 	const struct zs_entry *e = &w->sight.entries[i];
@@ -239,9 +254,16 @@ static uint32_t make_frame(struct zs_walker *w, uint32_t i, bool *lost)
 	bool bif = kind_of(w, i) == ZS_KIND_BIF;
 	if (!executes(w, i)) {
 		place = w->decoded[i + 1].call;
+		// The entries may be copied while one replaces another: then call and caller do not belong together.
+		if (d->func && place.file && w->sight.same < w->sight.n && !within(w, d->func, &place)) {
+			place = (struct zs_place){ 0 };
+			*lost = true;
+		}
 		frame.flags |= place.file ? ZS_FRAME_CALL : 0;
 	} else if (!bif && d->exact) {
-		place = d->stmt;
+		bool own = !d->func || !d->stmt.file || within(w, d->func, &d->stmt);
+		place = own ? d->stmt : (struct zs_place){ 0 };
+		*lost |= !own;
 	}
 	frame.file = place.file;
 	frame.line = place.first_line;

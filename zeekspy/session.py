@@ -85,6 +85,7 @@ class Session:
         self.ended: str | None = None
         """Why the sampling ended by itself: None while it goes on or when it was stopped."""
         self._labels = labels
+        self._nameless = 0  # samples with a frame whose function could not be told; a lost line does not count
         self._table = attachment.stack_table()
         self._sampler = Sampler(attachment.walker(), attachment.target.pid, hz, random.getrandbits(64))
         self._stack_check = StackCheck(attachment.target, attachment.layout, attachment.memory)
@@ -100,7 +101,9 @@ class Session:
         self._table.extend(batch.definitions)
         for _, stack, flags, count, cpu_ns, wall_ns in batch.runs:
             on_cpu = bool(flags & SAMPLE_FLAGS["on-cpu"])
-            self.profile.add(self._stack(stack, on_cpu), self._labels, count, cpu_ns, wall_ns)
+            frames = self._stack(stack, on_cpu)
+            self._nameless += count if any("unreadable" in f.flags for f in frames) else 0
+            self.profile.add(frames, self._labels, count, cpu_ns, wall_ns)
         self.profile.duration_ns = round((time.monotonic() - self._began) * 1e9)
         if isinstance(batch.lost, NoSuchTarget):
             self.ended = "the target has exited"
@@ -133,9 +136,9 @@ class Session:
 
     def _judge(self) -> None:
         counters = self._sampler.stats()
-        script, unreadable = counters["script"], counters["unreadable"]
         proved = self._stack_check.agreed["Frame.function"] and self._stack_check.agreed["Frame.next_stmt"]
-        if not proved and script >= JUDGE_AFTER and 2 * unreadable > script:
+        script, unreadable = counters["script"], self._nameless if proved else counters["unreadable"]
+        if script >= JUDGE_AFTER and 2 * unreadable > script:
             origin = self.attachment.layout.origin
             raise UnknownBuild(
                 f"{unreadable} of {script} stacks could not be decoded with the offsets of {origin}",

@@ -100,7 +100,8 @@ def test_record(zeek: subprocess.Popen[bytes], tmp_path: Path) -> None:
     assert stats["samples"] > 100
     if not naps(zeek.pid):
         assert stats["script"] > 0.3 * stats["samples"]
-        assert stats["unreadable"] < 0.3 * stats["script"]
+        # Until 8.0 deep recursion loses the innermost line often, a known limit: see ARCHITECTURE.md.
+        assert stats["unreadable"] < (0.8 if version_key(stats["zeek_version"]) < (8, 1) else 0.3) * stats["script"]
         assert named(profile) >= BODIES.keys() | {("sha256_hash", "bif")}
     for stack, _, values in profile:
         if stack in ((CORE,), (IDLE,)):

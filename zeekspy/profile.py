@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zeekspy.timeline import Timeline
 
 KINDS = ("event", "hook", "function", "bif")
 
@@ -80,6 +83,8 @@ class Profile:
     """Nominal time between two samples."""
     samples: dict[tuple[Stack, Labels], Values] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
+    times: Timeline | None = None
+    """When the samples were taken, where that was kept: all of them, or the latest."""
 
     def add(self, stack: Stack, labels: Labels, count: int, cpu_ns: int, wall_ns: int) -> None:
         key = (stack, labels)

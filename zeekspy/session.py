@@ -21,6 +21,7 @@ from zeekspy.profile import CORE, IDLE, Labels, Profile, Stack
 from zeekspy.stackcheck import FEW, StackCheck
 from zeekspy.stacks import StackTable
 from zeekspy.target import Target
+from zeekspy.timeline import Timeline, merged
 
 POLL_NS = 100_000_000
 """How long the core samples before Python has its turn: how late Ctrl-C can be."""
@@ -82,6 +83,9 @@ class Session:
         self.attachment = attachment
         self.hz = hz
         self.profile = Profile(time_ns=time.time_ns(), period_ns=round(1e9 / hz))
+        self.profile.times = self._times = Timeline()
+        self._slots: dict[tuple[int, bool], int] = {}
+        self._zero_ns = time.monotonic_ns()
         self.ended: str | None = None
         """Why the sampling ended by itself: None while it goes on or when it was stopped."""
         self._labels = labels
@@ -99,9 +103,10 @@ class Session:
     def take(self, batch: Batch) -> None:
         """Adds a batch to the profile. Raises UnknownBuild when the layout proves wrong on real stacks."""
         self._table.extend(batch.definitions)
-        for _, stack, flags, count, cpu_ns, wall_ns in batch.runs:
+        for t_ns, stack, flags, count, cpu_ns, wall_ns in batch.runs:
             on_cpu = bool(flags & SAMPLE_FLAGS["on-cpu"])
             frames = self._stack(stack, on_cpu)
+            self._times.add((t_ns - self._zero_ns) // 1000, self._slot(stack, on_cpu, frames), count)
             self._nameless += count if any("unreadable" in f.flags for f in frames) else 0
             self.profile.add(frames, self._labels, count, cpu_ns, wall_ns)
         self.profile.duration_ns = round((time.monotonic() - self._began) * 1e9)
@@ -133,6 +138,13 @@ class Session:
         if number:
             return self._table.stack(number)
         return (CORE,) if on_cpu else (IDLE,)
+
+    def _slot(self, number: int, on_cpu: bool, frames: Stack) -> int:
+        key = number, bool(number) or on_cpu
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = self._times.slot(frames, self._labels)
+        return slot
 
     def _judge(self) -> None:
         counters = self._sampler.stats()
@@ -232,4 +244,5 @@ def merge(sessions: Sequence[Session]) -> Profile:
     for s in sessions:
         for stack, labels, values in s.profile:
             result.add(stack, labels, values.count, values.cpu_ns, values.wall_ns)
+    result.times = merged([(s._times, (s.profile.time_ns - result.time_ns) // 1000) for s in sessions])
     return result

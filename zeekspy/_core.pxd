@@ -126,3 +126,7 @@ cdef extern from "zs.h" nogil:
     int zs_sampler_poll(zs_sampler *sampler, uint64_t budget_ns, zs_batch *ret, zs_error *error)
     const zs_stats *zs_sampler_stats(const zs_sampler *sampler)
     void zs_sampler_destroy(zs_sampler *sampler)
+
+    int ZS_ALLOW_STOPS
+    int ZS_ALLOW_PUBLISH
+    int zs_confine(int flags, int child, uint64_t capabilities, zs_error *error)

@@ -17,12 +17,13 @@ CSRC = PACKAGE.parent / "csrc"
 LONGEST = 400
 LONGER = {"elf.py": 420}
 """One subject that does not fall into two: the ELF format."""
-CORE_USERS = {"layout", "selfcheck", "session", "stacks", "cli.dump", "cli.capture"}
+CORE_USERS = {"layout", "selfcheck", "session", "stacks", "confine", "cli.dump", "cli.capture"}
 """Who may import _core: field names, the self-check's reads, samplers, definitions, and one walk."""
 LIBC = {
     *("ctype.h", "dirent.h", "errno.h", "fcntl.h", "inttypes.h", "limits.h", "pthread.h", "sched.h", "signal.h"),
     *("stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h", "time.h", "unistd.h"),
     *("sys/syscall.h", "sys/types.h", "sys/uio.h", "sys/stat.h", "sys/prctl.h", "sys/resource.h"),
+    *("sys/ptrace.h", "linux/audit.h", "linux/capability.h", "linux/filter.h", "linux/seccomp.h"),
 }
 
 if not CSRC.is_dir():

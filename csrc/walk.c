@@ -347,6 +347,17 @@ int zs_walk(struct zs_walker *walker, struct zs_look *ret, struct zs_error *erro
 	return ZS_OK;
 }
 
+int zs_walker_define(struct zs_walker *walker, uint64_t addr, uint32_t *ret, struct zs_error *error)
+{
+	struct zs_resolver *r = &walker->resolver;
+	*ret = 0;
+	zs_gather_reset(&walker->gather);
+	zs_resolver_begin(r);
+	int index = zs_ask_func(r, &walker->gather, addr);
+	int rc = zs_gather_read(&walker->gather, walker->reader, error);
+	return rc < 0 ? rc : zs_take_func(r, &walker->gather, index, ret, error);
+}
+
 void zs_walker_definitions(const struct zs_walker *walker, const struct zs_definitions *since, struct zs_definitions *ret)
 {
 	const struct zs_interner *in = &walker->interner;

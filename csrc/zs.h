@@ -223,6 +223,8 @@ struct zs_walker;
 int zs_walker_create(struct zs_reader *reader, const struct zs_layout *layout, const struct zs_target *target,
                      struct zs_walker **ret, struct zs_error *error);
 int zs_walk(struct zs_walker *walker, struct zs_look *ret, struct zs_error *error);
+// Defines the Func at addr, as a walk that meets it would. ret: its func id, 0 if there is none.
+int zs_walker_define(struct zs_walker *walker, uint64_t addr, uint32_t *ret, struct zs_error *error);
 // System calls made and bytes asked for so far.
 void zs_walker_reads(const struct zs_walker *walker, uint64_t *calls, uint64_t *bytes);
 // Definitions made since the ids given (a zs_definitions from the last call, or zeros); valid until the next walk.
@@ -271,7 +273,6 @@ int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_ba
 const struct zs_stats *zs_sampler_stats(const struct zs_sampler *sampler);
 void zs_sampler_destroy(struct zs_sampler *sampler);
 
-#endif
 // ---- confinement: what this process gives up once it has attached
 
 enum zs_confine_flags {
@@ -285,3 +286,4 @@ enum zs_confine_flags {
 // mask (1 << CAP_SYS_PTRACE, ...) stay. ZS_ESYS if the kernel cannot filter: the capabilities are dropped all the same.
 int zs_confine(int flags, int child, uint64_t capabilities, struct zs_error *error);
 
+#endif

@@ -98,6 +98,7 @@ cdef extern from "zs.h" nogil:
     int zs_walker_create(zs_reader *reader, const zs_layout *layout, const zs_target *target, zs_walker **ret,
                          zs_error *error)
     int zs_walk(zs_walker *walker, zs_look *ret, zs_error *error)
+    int zs_walker_define(zs_walker *walker, uint64_t addr, uint32_t *ret, zs_error *error)
     void zs_walker_definitions(const zs_walker *walker, const zs_definitions *since, zs_definitions *ret)
     void zs_walker_destroy(zs_walker *walker)
 

@@ -126,6 +126,28 @@ cdef class Memory:
         check(zs_reader_read(self.reader, &span, 1, &error), &error)
         return bytes(buf[:span.got])
 
+    def read_many(self, addresses, uint32_t length):
+        """``read`` of every address, in as few system calls as possible."""
+        cdef zs_error error
+        cdef size_t i, n = len(addresses)
+        cdef zs_span *spans
+        cdef bytearray buf
+        if n * length > MAX_READ:
+            raise ValueError(f"{n} times {length} is more than {MAX_READ}")
+        buf = bytearray(n * length)
+        spans = <zs_span *>calloc(n + 1, sizeof(zs_span))
+        if spans == NULL:
+            raise MemoryError
+        try:
+            for i in range(n):
+                spans[i].addr = addresses[i]
+                spans[i].buf = <char *>buf + i * length
+                spans[i].len = length
+            check(zs_reader_read(self.reader, spans, n, &error), &error)
+            return [(<const char *>spans[i].buf)[:spans[i].got] for i in range(n)]
+        finally:
+            free(spans)
+
     def remember(self, size_t limit):
         """From now on keeps what is read, up to ``limit`` bytes; 0 forgets and stops."""
         zs_reader_remember(self.reader, limit)
@@ -195,6 +217,16 @@ cdef class Walker:
         cdef zs_error error
         check(zs_walk(self.walker, &look, &error), &error)
         return look.stack, look.flags, look.depth, look.stale
+
+    def define(self, addresses):
+        """The func ids of the Funcs at these addresses, 0 where there is none; ``definitions`` says what they are."""
+        cdef uint32_t func
+        cdef zs_error error
+        result = []
+        for address in addresses:
+            check(zs_walker_define(self.walker, address, &func, &error), &error)
+            result.append(func)
+        return result
 
     def definitions(self):
         """(strings, funcs, frames, stacks) made since the last call; ids go on from there."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import zeekspy as package
-from zeekspy.export import pprof
+from zeekspy.export import pprof_read
 from zeekspy.profile import Profile
 
 NOBODY = 65534
@@ -23,7 +23,7 @@ from importlib import metadata
 # All that may lie in folders only root can enter is looked at before root is left.
 metadata.version = functools.cache(metadata.version)
 from zeekspy import access, cli, dwarf, session, spawn, output
-from zeekspy.export import pprof
+from zeekspy.export import pprof_read
 from zeekspy.offsets import tables
 cli.parser(), tables()
 os.setgroups([]), os.setgid({NOBODY}), os.setuid({NOBODY})
@@ -77,7 +77,7 @@ def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str, hi
 
 def profile_of(path: Path) -> Profile:
     with path.open("rb") as f:
-        return pprof.read(f)
+        return pprof_read.read(f)
 
 
 def stats_of(path: Path) -> Any:

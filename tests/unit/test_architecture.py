@@ -102,11 +102,11 @@ def test_the_command_line_is_at_the_top() -> None:
 def test_exporters_know_profiles_and_errors_alone() -> None:
     for name, found in imports().items():
         if name.split(".")[0] == "export":
-            assert {m for m in found if m.split(".")[0] != "export"} <= {"profile", "errors"}, name
+            assert {m for m in found if m.split(".")[0] != "export"} <= {"profile", "errors", "timeline"}, name
 
 
 def test_profile_and_errors_know_nothing_of_ours() -> None:
-    assert imports()["profile"] == imports()["errors"] == frozenset()
+    assert imports()["profile"] == imports()["errors"] == imports()["timeline"] == frozenset()
 
 
 def test_few_know_the_core() -> None:

@@ -36,13 +36,14 @@ from tests.support.profiles import (
     written,
 )
 from zeekspy.errors import FileError
-from zeekspy.export import pprof
+from zeekspy.export import pprof, pprof_read, pprof_times
 from zeekspy.export.pprof_message import Message
 from zeekspy.profile import CORE, IDLE, Body, Frame, Labels, Profile, Stack, display_name, own_and_total
+from zeekspy.timeline import Timeline
 
 
 def read_back(profile: Profile) -> Profile:
-    return pprof.read(io.BytesIO(written(profile)))
+    return pprof_read.read(io.BytesIO(written(profile)))
 
 
 def kept(stack: Stack) -> Stack:
@@ -173,7 +174,7 @@ def test_lines_that_cannot_be_are_not_written() -> None:
     profile.add((Frame("f", "event", "/x/y.zeek", -7, Body("/x/y.zeek", -3, -2)),), (), 1, 1, 1)
     message = pprof.encode(profile)
     assert (message.function[0].start_line, message.location[0].line[0].line) == (0, 0)
-    assert own_and_total(pprof.decode(message)) == own_and_total(profile)
+    assert own_and_total(pprof_read.decode(message)) == own_and_total(profile)
 
 
 def test_a_body_of_known_kind_speaks_for_one_of_unknown_kind() -> None:
@@ -239,7 +240,7 @@ def test_inlined_frames_share_the_location_of_their_host() -> None:
 def test_names_alone_tell_most_of_a_body() -> None:
     message = pprof.encode(small_profile())
     del message.comment[:]
-    back = pprof.decode(message)
+    back = pprof_read.decode(message)
     assert sums_by_name(back) == sums_by_name(small_profile())
     body = Body(f"{SHARE}/site/detect.zeek", 12, 0)
     assert (replace(SITE, kind=None, body=body),) in {stack for stack, _, _ in back}
@@ -261,7 +262,7 @@ def test_malformed_comments_say_nothing() -> None:
     ):
         message.comment.append(len(message.string_table))
         message.string_table.append(comment)
-    back = pprof.decode(message)
+    back = pprof_read.decode(message)
     assert sums_by_name(back) == sums_by_name(small_profile())
     assert back.meta == {"exe": "/opt/zeek/bin/zeek", "build_id": "5bd7a9f0"}
 
@@ -286,6 +287,8 @@ def damaged(change: str) -> bytes:
             m.location[0].line[0].function_id = 1000
         case "function twice":
             m.function[1].id = m.function[0].id
+        case "negative":
+            m.sample[0].value[0] = -1
         case "value":
             m.sample[0].value.append(1)
         case "type":
@@ -323,14 +326,15 @@ GOOD = written(small_profile())
         (damaged("function"), "function that is not there"),
         (damaged("function twice"), "functions have one id"),
         (damaged("value"), "too few or too many values"),
-        (damaged("type"), "its values are /count, cpu/nanoseconds, wall/nanoseconds, not"),
-        (damaged("types"), "its values are none, not"),
-        (damaged("concatenated"), "its values are samples/count"),
+        (damaged("type"), "one of its values has no name"),
+        (damaged("types"), "it has no values"),
+        (damaged("concatenated"), "several profiles one after the other"),
+        (damaged("negative"), "the difference of two profiles"),
     ],
 )
 def test_what_is_no_profile_is_refused_with_a_sentence(data: bytes, reason: str) -> None:
     with pytest.raises(FileError, match=reason) as e:
-        pprof.read(io.BytesIO(data), "some.pb.gz")
+        pprof_read.read(io.BytesIO(data), "some.pb.gz")
     assert str(e.value).startswith("some.pb.gz ")
     assert str(e.value).endswith(".")
     assert e.value.hint
@@ -344,17 +348,17 @@ def test_no_damage_gives_anything_but_a_file_error(data: st.DataObject) -> None:
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     raw = raw[: data.draw(st.integers(0, len(raw)))] if data.draw(st.booleans()) else raw
     with contextlib.suppress(FileError):
-        profile = pprof.read(io.BytesIO(gzip.compress(bytes(raw), 1)))
+        profile = pprof_read.read(io.BytesIO(gzip.compress(bytes(raw), 1)))
         assert sums_by_name(read_back(profile)) == sums_by_name(profile)
 
 
 def test_a_bomb_is_refused_before_it_takes_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pprof, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(pprof_read, "MAX_BYTES", 1 << 20)
     bomb = gzip.compress(bytes(64 << 20), 1)
     tracemalloc.start()
     try:
         with pytest.raises(FileError, match="more than 1 MiB"):
-            pprof.read(io.BytesIO(bomb))
+            pprof_read.read(io.BytesIO(bomb))
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
@@ -367,14 +371,14 @@ def test_frames_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         location.line.add(function_id=1)
     sample = message.sample.add(value=(1, 1, 1))
     sample.location_id.extend([location.id] * 1000)
-    monkeypatch.setattr(pprof, "MAX_FRAMES", 100_000)
+    monkeypatch.setattr(pprof_read, "MAX_FRAMES", 100_000)
     with pytest.raises(FileError, match="too many and too deep"):
-        pprof.read(io.BytesIO(gzip.compress(message.SerializeToString())))
+        pprof_read.read(io.BytesIO(gzip.compress(message.SerializeToString())))
 
 
 def test_an_unreadable_stream_is_a_file_error() -> None:
     with open(os.devnull, "wb") as unreadable, pytest.raises(FileError, match=f"{os.devnull} cannot be read"):
-        pprof.read(unreadable)
+        pprof_read.read(unreadable)
 
 
 # ---- go tool pprof
@@ -453,7 +457,7 @@ def test_a_merge_by_go_pprof_can_be_read(tmp_path: Path) -> None:
     merged = tmp_path / "merged.pb.gz"
     go_pprof(tmp_path, small_profile(), "-proto", f"-output={merged}", str(tmp_path / "other.pb.gz"))
     with merged.open("rb") as f:
-        back = pprof.read(f)
+        back = pprof_read.read(f)
     for profile in (small_profile(), read_back(other)):
         for stack, labels, values in profile:
             other.add(stack, labels, 0, 0, 0)
@@ -462,3 +466,123 @@ def test_a_merge_by_go_pprof_can_be_read(tmp_path: Path) -> None:
     assert back.meta["zeek_version"] == "8.0"
     assert "engine" not in back.meta
     assert "samples" not in back.meta
+
+
+# ---- when samples were taken
+
+
+def timed(runs: list[tuple[int, int, int]]) -> Profile:
+    """The small profile, some of its samples with times: (t_us, which stack, count)."""
+    profile = small_profile()
+    keys = list(profile.samples)
+    profile.times = Timeline()
+    for t_us, number, count in runs:
+        profile.times.add(t_us, profile.times.slot(*keys[number]), count)
+    return profile
+
+
+TIMED = timed([(5, 3, 1), (10_000, 3, 2), (30_000_000, 1, 2), (7_200_000_000, 9, 10)])
+
+
+def test_pprof_keeps_the_times_of_samples() -> None:
+    times = read_back(TIMED).times
+    assert times is not None
+    assert TIMED.times is not None
+    keys = list(read_back(TIMED).samples)
+    assert [(t, keys.index(times.keys[s]), n) for t, s, n in times] == [
+        (5, 3, 3),
+        (30_000_000, 1, 2),
+        (7_200_000_000, 9, 10),
+    ]
+    assert times.dropped == 0
+    assert read_back(small_profile()).times is None
+    assert written(read_back(TIMED)) == written(TIMED)
+
+
+def test_the_oldest_times_are_left_out_where_a_file_would_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = timed([(i * 7919 % 1000 + i * 10_000_000, i % 10, 1) for i in range(400)])
+    for values in profile.samples.values():
+        values.count += 1000
+    size = len(times_comment(profile))
+    monkeypatch.setattr(pprof_times, "MAX_BASE64", size // 2)
+    assert size // 4 < len(times_comment(profile)) < size // 2 + 200
+    back = read_back(profile).times
+    assert back is not None
+    assert back.dropped + sum(back.samples()) == 400
+    assert back.times[-1] == 399 * 7919 % 1000 + 3_990_000_000
+    assert back.dropped > 100
+
+
+def times_comment(profile: Profile) -> str:
+    (found,) = [c for c in pprof.encode(profile).string_table if c.startswith(pprof_times.PREFIX)]
+    return str(found)
+
+
+def test_times_that_do_not_fit_the_samples_are_none() -> None:
+    message = pprof.encode(TIMED)
+    message.sample[0].value[0] += 1
+    assert pprof_read.decode(message).times is None
+    more = timed([(5, 0, 2)])  # that stack was seen once
+    assert read_back(more).times is None
+
+
+@given(st.data())
+def test_damaged_times_are_none_or_within_the_samples(data: st.DataObject) -> None:
+    message = pprof.encode(TIMED)
+    at = next(i for i, text in enumerate(message.string_table) if text.startswith("#times"))
+    text = message.string_table[at]
+    cut = data.draw(st.integers(0, len(text)))
+    message.string_table[at] = text[:cut] + data.draw(st.text(max_size=3)) + text[cut + data.draw(st.integers(0, 3)) :]
+    back = pprof_read.decode(message)
+    assert back.samples == read_back(TIMED).samples
+    if back.times is not None:
+        counts = dict(zip(back.times.keys, back.times.samples(), strict=True))
+        assert all(n <= back.samples[key].count for key, n in counts.items())
+
+
+def test_go_pprof_does_not_show_times(tmp_path: Path) -> None:
+    assert "#" not in go_pprof(tmp_path, TIMED, "-top")
+    go_pprof(tmp_path, TIMED, "-proto", f"-output={tmp_path}/merged.pb.gz")
+    with (tmp_path / "merged.pb.gz").open("rb") as f:
+        back = pprof_read.read(f)
+    assert back.total() == TIMED.total()
+
+
+# ---- profiles of other tools
+
+
+def foreign(types: list[tuple[str, str]], *values: list[int], default: str = "", period: int = 0) -> Profile:
+    strings = ["", "main.f", "/go/main.go", default, *(word for t in types for word in t)]
+    message = Message(string_table=strings, default_sample_type=3 if default else 0, period=period)
+    for i in range(len(types)):
+        message.sample_type.add(type=4 + 2 * i, unit=5 + 2 * i)
+    message.function.add(id=1, name=1, filename=2, start_line=10)
+    message.location.add(id=1).line.add(function_id=1, line=12)
+    message.location.add(id=2, address=0xBEEF)
+    for row in values:
+        message.sample.add(location_id=[1, 2], value=row)
+    return pprof_read.read(io.BytesIO(gzip.compress(message.SerializeToString())))
+
+
+def test_what_other_tools_measured_is_said_and_shown() -> None:
+    go = foreign([("samples", "count"), ("cpu", "nanoseconds")], [3, 30_000_000], [1, 10_000_000])
+    total = go.total()
+    assert (total.count, total.cpu_ns, total.wall_ns) == (4, 40_000_000, 0)
+    assert go.meta["sample_types"] == go.meta["shown"] == "samples/count, cpu/nanoseconds"
+    ((stack, _, _),) = go
+    assert [display_name(f) for f in stack] == ["0xbeef", "main.f"]
+    assert (stack[1].file, stack[1].line) == ("/go/main.go", 12)
+
+    heap = [("alloc_objects", "count"), ("alloc_space", "bytes"), ("inuse_space", "bytes")]
+    assert foreign(heap, [5, 500, 50]).total().count == 50
+    shown = foreign(heap, [5, 500, 50], default="alloc_space")
+    assert (shown.total().count, shown.total().cpu_ns) == (500, 0)
+    assert shown.meta["shown"] == "alloc_space/bytes"
+
+    assert foreign([("contentions", "count"), ("delay", "microseconds")], [2, 7]).total().wall_ns == 7000
+    assert foreign([("cpu", "ms")], [50], period=10_000_000).total().count == 5
+
+
+def test_foreign_values_that_no_file_of_ours_can_hold_are_refused() -> None:
+    with pytest.raises(FileError, match="more time than can be"):
+        foreign([("cpu", "seconds")], [1 << 62])

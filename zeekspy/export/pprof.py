@@ -1,4 +1,4 @@
-"""The pprof format, written and read: gzip around one Profile message, every table joined by ids.
+"""The pprof format, written (pprof_read.py reads it): gzip around one Profile message, every table joined by ids.
 
 The format: github.com/google/pprof, proto/README.md. Function names stay out of ``system_name``, which pprof demangles
 (``<idle>`` would become ``<unknown>``).
@@ -9,6 +9,7 @@ What pprof has no field for is kept in comments that begin with ``#``, which its
 - ``#body [kind, name, [file, first_line, last_line] or null, bodies, flags]``: one a function, and only where the
   function's own fields do not say as much. Keyed by what it makes the function look like, not by an id, so that it
   outlives a merge by ``pprof -proto``.
+- ``#times …``: when the samples were taken (pprof_times.py).
 
 What a file does not keep of a Frame: the flag ``call``; ``inlined`` of an outermost frame; a line without a file, a
 file without a line; which it was of two bodies that share display name, file and first line. Stacks that become equal
@@ -19,25 +20,19 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.message import EncodeError
 
 from zeekspy.errors import FileError
 from zeekspy.export.pprof_message import Message
-from zeekspy.profile import KINDS, TOP_LEVEL, UNREADABLE, Body, Frame, Labels, Profile, Stack, display_name
+from zeekspy.export.pprof_times import comment as times_comment
+from zeekspy.profile import TOP_LEVEL, UNREADABLE, Body, Frame, Profile, Stack, display_name
 
-MAX_BYTES = 64 << 20
-"""Bounds what a file may decompress to: a million distinct stacks need 45 MB, parsing takes up to 25 times as much."""
-MAX_FRAMES = 1 << 24
-"""Bounds the frames of all stacks together: a location may stand for many frames and be used many times."""
 SAMPLE_TYPES = [("samples", "count"), ("cpu", "nanoseconds"), ("wall", "nanoseconds")]
 
-_REMEDY = "Give a .pb.gz file that zeekspy record has written."
-_FLAGS = {"unreadable", "top-level", "zam"}
+FLAGS = {"unreadable", "top-level", "zam"}
 _NAMELESS = {UNREADABLE: "unreadable", TOP_LEVEL: "top-level"}
 
 
@@ -72,6 +67,9 @@ def encode(profile: Profile) -> Any:
                 sample.label.add(key=tables.string(key), str=tables.string(value))
     for comment in [*_legend(meta), *([f"#meta {_json(meta)}"] if meta else []), *tables.bodies()]:
         message.comment.append(tables.string(comment))
+    times = times_comment(profile, message)
+    if times is not None:
+        message.comment.append(tables.string(times))
     return message
 
 
@@ -115,7 +113,7 @@ class _Tables:
 
     def bodies(self) -> Iterator[str]:
         """The comments that say of a function what its own fields do not."""
-        for frame in dict.fromkeys(frame for place, (_, frame) in self._functions.items() if frame != _guess(*place)):
+        for frame in dict.fromkeys(frame for place, (_, frame) in self._functions.items() if frame != guess(*place)):
             b = frame.body
             body = None if b is None else [b.file, b.first_line, b.last_line]
             yield f"#body {_json([frame.kind, frame.name, body, frame.bodies, ' '.join(sorted(frame.flags))])}"
@@ -133,8 +131,8 @@ class _Tables:
         if body and body.file:
             body = Body(_utf8(body.file), body.first_line, body.last_line)
         name = None if frame.name is None else _utf8(frame.name)
-        known = Frame(name, frame.kind, None, None, body, frame.bodies, frame.flags & _FLAGS)
-        place = _place(known)
+        known = Frame(name, frame.kind, None, None, body, frame.bodies, frame.flags & FLAGS)
+        place = place_of(known)
         if file and file != place[1]:
             place = place[0], file, 0
         number, before = self._functions.get(place, (0, known))
@@ -146,129 +144,13 @@ class _Tables:
         return number
 
 
-def read(stream: BinaryIO, name: str = "") -> Profile:
-    """The Profile in a file that write has made, or that pprof has merged from such files.
-
-    ``name`` is the file's, for messages. Raises FileError for anything else, damaged and oversized files included.
-    """
-    name = name or str(getattr(stream, "name", "The file"))
-    data = _decompress(stream, name)
-    try:
-        message = Message.FromString(data)
-    except (DecodeError, ValueError):
-        raise FileError(f"{name} is damaged: what it holds is not a pprof profile.", _REMEDY) from None
-    try:
-        return decode(message)
-    except ValueError as e:
-        raise FileError(f"{name} is not a profile of zeekspy: {e}.", _REMEDY) from None
-
-
-def decode(message: Any) -> Profile:
-    """The Profile that ``message`` holds. Raises ValueError that says what is wrong with it."""
-    strings = list(message.string_table)
-    if not strings or strings[0] != "":
-        raise ValueError("its table of strings does not begin with the empty one")
-
-    def string(number: int) -> str:
-        if not 0 <= number < len(strings):
-            raise ValueError("it refers to a string that is not there")
-        return str(strings[number])
-
-    types = [(string(t.type), string(t.unit)) for t in message.sample_type]
-    if types != SAMPLE_TYPES:
-        found = ", ".join("/".join(t) for t in types[:4]) or "none"
-        raise ValueError(f"its values are {found}, not samples/count, cpu/nanoseconds, wall/nanoseconds")
-    profile = Profile(message.time_nanos, message.duration_nanos, message.period)
-    comments = [string(c) for c in message.comment]
-    profile.meta = _meta(comments)
-    for mapping in message.mapping[:1]:
-        found_names = (("exe", string(mapping.filename)), ("build_id", string(mapping.build_id)))
-        profile.meta |= {key: value for key, value in found_names if value}
-    stacks = _locations(message, string, _known_bodies(comments))
-    room = MAX_FRAMES
-    for sample in message.sample:
-        parts = []
-        for number in reversed(sample.location_id):
-            if number not in stacks:
-                raise ValueError("it refers to a location that is not there")
-            room -= len(stacks[number])
-            if room < 0:
-                raise ValueError("its stacks are too many and too deep")
-            parts.append(stacks[number])
-        if len(sample.value) != len(SAMPLE_TYPES):
-            raise ValueError("a sample has too few or too many values")
-        labels: Labels = tuple(sorted((string(x.key), string(x.str)) for x in sample.label if x.str))
-        profile.add(tuple(frame for part in parts for frame in part), labels, *sample.value)
-    return profile
-
-
-def _decompress(stream: BinaryIO, name: str) -> bytes:
-    gunzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    data, magic = bytearray(), b""
-    try:
-        while not gunzip.eof:
-            chunk = gunzip.unconsumed_tail or stream.read(1 << 16)
-            magic = magic or chunk[:2]
-            piece = gunzip.decompress(chunk, 1 << 20)
-            if not chunk and not piece:
-                raise FileError(f"{name} is {'truncated: its end is missing' if magic else 'empty'}.", _REMEDY)
-            data += piece
-            if len(data) > MAX_BYTES:
-                raise FileError(f"{name} is too large: it holds more than {MAX_BYTES >> 20} MiB.", _REMEDY)
-        rest = gunzip.unused_data or stream.read(1)
-    except zlib.error:
-        problem = "is damaged" if magic == b"\x1f\x8b" else "is not a pprof file"
-        raise FileError(f"{name} {problem}: gzip cannot read it.", _REMEDY) from None
-    except OSError as e:
-        raise FileError(f"{name} cannot be read: {e.strerror or e}.") from None
-    if rest:
-        raise FileError(f"{name} holds more than one profile.", "pprof -proto FILE… merges profiles into one.")
-    return bytes(data)
-
-
-def _locations(
-    message: Any, string: Callable[[int], str], known: dict[tuple[str, str, int], Frame]
-) -> dict[int, Stack]:
-    """By location id, the frames it stands for, outermost first."""
-    by_name: dict[str, set[Frame]] = {}
-    for place, frame in known.items():
-        by_name.setdefault(place[0], set()).add(frame)
-    functions: dict[int, tuple[Frame, str]] = {}
-    for f in message.function:
-        text, file = string(f.name), string(f.filename)
-        base = known.get((text, file, f.start_line))
-        if base is None:
-            base = _guess(text, file, f.start_line)
-            if not f.start_line and len(by_name.get(text, ())) == 1:
-                (base,) = by_name[text]
-        if f.id == 0 or f.id in functions:
-            raise ValueError("two of its functions have one id, or one has none")
-        functions[f.id] = base, file
-    stacks: dict[int, Stack] = {}
-    for location in message.location:
-        if location.id == 0 or location.id in stacks:
-            raise ValueError("two of its locations have one id, or one has none")
-        frames: list[Frame] = []
-        for line in reversed(location.line):
-            if line.function_id not in functions:
-                raise ValueError("it refers to a function that is not there")
-            base, file = functions[line.function_id]
-            placed = file and line.line > 0
-            flags = base.flags | {"inlined"} if frames else base.flags
-            frames.append(
-                replace(base, file=file, line=line.line, flags=flags) if placed else replace(base, flags=flags)
-            )
-        stacks[location.id] = tuple(frames)
-    return stacks
-
-
-def _place(frame: Frame) -> tuple[str, str, int]:
+def place_of(frame: Frame) -> tuple[str, str, int]:
     """What a function says of the body of ``frame``: name, filename, start_line."""
     text, body = display_name(frame), frame.body
     return (text, body.file, max(body.first_line, 0)) if body and body.file else (text, "", 0)
 
 
-def _guess(text: str, file: str, start_line: int) -> Frame:
+def guess(text: str, file: str, start_line: int) -> Frame:
     """The frame that a function alone tells of: no kind, no last line (0), two bodies where there are several."""
     if text in _NAMELESS:
         return Frame(None, None, None, None, None, flags=frozenset({_NAMELESS[text]}))
@@ -276,41 +158,6 @@ def _guess(text: str, file: str, start_line: int) -> Frame:
     name, bracket, _ = text.rpartition(" [")
     several = Frame(name, None, None, None, body, bodies=2)
     return several if bracket and display_name(several) == text else Frame(text, None, None, None, body)
-
-
-def _known_bodies(comments: list[str]) -> dict[tuple[str, str, int], Frame]:
-    """The #body comments by the function they belong to. One that is not well-formed says nothing."""
-    known: dict[tuple[str, str, int], Frame] = {}
-    for comment in comments:
-        match _parsed(comment, "#body "):
-            case [None | str() as kind, None | str() as name, place, int(bodies), str(flags)] if kind in (None, *KINDS):
-                body: Body | None
-                match place:
-                    case [None | str() as file, int(first), int(last)]:
-                        body = Body(file, first, last)
-                    case None:
-                        body = None
-                    case _:
-                        continue
-                frame = Frame(name, kind, None, None, body, bodies, frozenset(flags.split()) & _FLAGS)
-                known.setdefault(_place(frame), frame)
-    return known
-
-
-def _meta(comments: list[str]) -> dict[str, Any]:
-    """Profile.meta; of a merged file, what all its parts agree on."""
-    found = [m for c in comments if isinstance(m := _parsed(c, "#meta "), dict)]
-    return {k: v for k, v in found[0].items() if all(m.get(k) == v for m in found)} if found else {}
-
-
-def _parsed(comment: str, prefix: str) -> Any:
-    """The JSON after ``prefix``, None if there is none."""
-    if comment.startswith(prefix):
-        try:
-            return json.loads(comment.removeprefix(prefix))
-        except (ValueError, RecursionError):
-            return None
-    return None
 
 
 def _utf8(text: str) -> str:

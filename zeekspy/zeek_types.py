@@ -280,3 +280,10 @@ def list_tag(version: str) -> int:
     """The number of STMT_LIST, the tag of a StmtList (StmtEnums.h): 13 until Zeek 6.2, 11 from 7.0 on."""
     m = re.match(r"(\d+)", version)
     return 13 if m is not None and 3 <= int(m[1]) < 7 else 11
+
+
+def func_tag(version: str) -> int:
+    """The number of TYPE_FUNC, the tag of a FuncType (Type.h): 20 until Zeek 4.0, 19 in 4.1 and 4.2, then 17."""
+    m = re.match(r"(\d+)\.(\d+)", version)
+    series = (int(m[1]), int(m[2])) if m is not None else (9, 0)
+    return 20 if series < (4, 1) else 19 if series < (5, 0) else 17

@@ -44,6 +44,7 @@ int main()
 	AT("Dictionary", Dictionary, num_entries);
 	SIZE("DictEntry", DictEntry), AT("DictEntry", DictEntry, value), AT("DictEntry", DictEntry, key);
 	AT("DictEntry", DictEntry, len), AT("DictEntry", DictEntry, hash);
+	AT("PList", List<Stmt *>, entries), AT("PList", List<Stmt *>, num_entries);
 #else
 	AT("FuncVal", FuncVal, func_val);
 #endif

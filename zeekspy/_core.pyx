@@ -1,5 +1,6 @@
 """The C core for Python: ownership and exceptions, no logic. What the types mean stands in csrc/zs.h."""
 
+from cpython.buffer cimport Py_buffer, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdlib cimport calloc, free
 
 from zeekspy.errors import AccessDenied, BadLayout, CoreError, NoSuchTarget
@@ -72,14 +73,19 @@ cdef class Memory:
 
     cdef zs_reader *reader
     cdef zs_segment *segments
-    cdef object owned
+    cdef Py_buffer *buffers
+    cdef size_t held
 
     def __init__(self):
         raise TypeError("use Memory.process or Memory.image")
 
     def __dealloc__(self):
+        cdef size_t i
         zs_reader_destroy(self.reader)
         free(self.segments)
+        for i in range(self.held):
+            PyBuffer_Release(&self.buffers[i])
+        free(self.buffers)
 
     @staticmethod
     def process(int pid, *, bint no_vm_readv=False):
@@ -91,20 +97,24 @@ cdef class Memory:
 
     @staticmethod
     def image(segments):
-        """Saved bytes: (address, bytes) pairs sorted by address and not overlapping. ValueError if they are not."""
+        """Saved bytes: (address, bytes) pairs sorted by address and not overlapping. ValueError if they are not.
+
+        Any contiguous buffer will do for bytes, such as a memoryview of a mapped file; it is not copied.
+        """
         cdef Memory self = Memory.__new__(Memory)
         cdef zs_error error
         cdef size_t i, n = len(segments)
-        cdef bytes data
-        self.owned = list(segments)
         self.segments = <zs_segment *>calloc(n + 1, sizeof(zs_segment))
-        if self.segments == NULL:
+        self.buffers = <Py_buffer *>calloc(n + 1, sizeof(Py_buffer))
+        if self.segments == NULL or self.buffers == NULL:
             raise MemoryError
         for i in range(n):
-            address, data = self.owned[i]
+            address, data = segments[i]
             self.segments[i].addr = address
-            self.segments[i].bytes = <const char *>data
-            self.segments[i].len = len(data)
+            PyObject_GetBuffer(data, &self.buffers[i], PyBUF_SIMPLE)
+            self.held = i + 1
+            self.segments[i].bytes = self.buffers[i].buf
+            self.segments[i].len = self.buffers[i].len
         check(zs_reader_open_image(self.segments, n, &self.reader, &error), &error)
         return self
 

@@ -41,9 +41,3 @@ void zs_clock_advance(struct zs_clock *clock, uint64_t now_ns)
 	}
 	plan(clock);
 }
-
-int zs_sleep_until(uint64_t ns)
-{
-	struct timespec ts = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
-	return clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
-}

@@ -18,7 +18,5 @@ uint64_t zs_now_ns(void);
 void zs_clock_init(struct zs_clock *clock, double hz, uint64_t seed, uint64_t now_ns);
 // Moves on to the next slot that is not over at now_ns; slots skipped count as missed.
 void zs_clock_advance(struct zs_clock *clock, uint64_t now_ns);
-// Sleeps until ns. 0, or EINTR when a signal arrived first.
-int zs_sleep_until(uint64_t ns);
 
 #endif

@@ -1,15 +1,16 @@
-// The walker on the clock: samples in runs, counters, and what each sample cost.
+// The walker on the clock, within an engine: samples in runs, counters, and what each sample cost.
 #define _GNU_SOURCE
 #include "clock.h"
-#include "task.h"
-
-#include <sys/prctl.h>
+#include "engine.h"
+#include "thread.h"
 
 enum { MAX_RUNS = 1 << 16 }; // a batch's; beyond that poll returns early
 
 struct zs_sampler {
 	struct zs_walker *walker;
 	struct zs_task task;
+	struct zs_engine engine;
+	struct zs_thread thread;
 	struct zs_clock clock;
 	struct zs_stats stats;
 	struct zs_definitions seen;
@@ -18,6 +19,11 @@ struct zs_sampler {
 	uint64_t cpu_ns;         // the thread's, when last read
 	uint64_t pending_cpu_ns; // spent and not yet given to a sample
 	uint64_t last_ns;
+	uint64_t earliest_ns; // of the next sample
+	uint64_t late;        // looks that the engine put off
+	uint64_t until_ns;    // of the poll
+	int rc;               // of the poll, with its error
+	struct zs_error error;
 };
 
 // Buckets of an eighth of an octave from 128 ns on: 256 of them reach beyond ten minutes.
@@ -38,7 +44,10 @@ static uint32_t cost_bucket(uint64_t ns)
 	return zs_min32((octave - COST_BASE) * COST_STEPS + step, ZS_HISTOGRAM - 1);
 }
 
-int zs_sampler_create(struct zs_walker *walker, int pid, double hz, uint64_t seed, struct zs_sampler **ret,
+static void sample_until(void *arg);
+static uint64_t rest(void *arg);
+
+int zs_sampler_create(struct zs_walker *walker, int pid, int engine, double hz, uint64_t seed, struct zs_sampler **ret,
                       struct zs_error *error)
 {
 	if (!(hz >= 0.001 && hz <= 100000))
@@ -47,16 +56,52 @@ int zs_sampler_create(struct zs_walker *walker, int pid, double hz, uint64_t see
 	if (!s)
 		return zs_fail(error, ZS_ENOMEM, 0, 0, "sampler");
 	s->walker = walker;
+	zs_thread_init(&s->thread, sample_until, rest, s);
+	struct zs_times times = { 0 };
 	int rc = zs_task_init(&s->task, pid, error);
 	if (rc >= 0)
-		rc = zs_task_cpu_ns(&s->task, &s->cpu_ns, error);
+		rc = zs_engine_init(&s->engine, engine, &s->task, error);
+	if (rc >= 0)
+		rc = zs_task_times(&s->task, &times, error);
 	if (rc < 0) {
 		zs_sampler_destroy(s);
 		return rc;
 	}
+	s->cpu_ns = times.cpu_ns;
 	s->last_ns = zs_now_ns();
 	zs_clock_init(&s->clock, hz, seed, s->last_ns);
 	*ret = s;
+	return ZS_OK;
+}
+
+int zs_sampler_use(struct zs_sampler *sampler, int engine, struct zs_error *error)
+{
+	struct zs_engine other;
+	int rc = zs_engine_init(&other, engine, &sampler->task, error);
+	if (rc < 0)
+		return rc;
+	zs_thread_end(&sampler->thread); // what the engine did to its thread, or holds by it, ends with that thread
+	other.cpus.avoid = sampler->engine.cpus.avoid;
+	sampler->engine = other;
+	return ZS_OK;
+}
+
+void zs_sampler_avoid(struct zs_sampler *sampler, const uint32_t *cpus, size_t n)
+{
+	cpu_set_t *avoid = &sampler->engine.cpus.avoid;
+	CPU_ZERO(avoid);
+	for (size_t i = 0; i < n; i++)
+		if (cpus[i] < CPU_SETSIZE)
+			CPU_SET(cpus[i], avoid);
+}
+
+int zs_sampler_set_hz(struct zs_sampler *sampler, double hz, struct zs_error *error)
+{
+	if (!(hz >= 0.001 && hz <= 100000))
+		return zs_fail(error, ZS_EINVAL, 0, 0, "hz");
+	uint64_t missed = sampler->clock.missed;
+	zs_clock_init(&sampler->clock, hz, sampler->clock.random, zs_now_ns());
+	sampler->clock.missed = missed;
 	return ZS_OK;
 }
 
@@ -64,6 +109,7 @@ void zs_sampler_destroy(struct zs_sampler *sampler)
 {
 	if (!sampler)
 		return;
+	zs_thread_end(&sampler->thread);
 	zs_task_deinit(&sampler->task);
 	free(sampler->runs);
 	free(sampler);
@@ -100,29 +146,69 @@ static void count(struct zs_stats *stats, const struct zs_run *sample, const str
 	stats->stale += look->stale;
 }
 
-static int sample_once(struct zs_sampler *s, struct zs_error *error)
+// Whether the thread was on the CPU, or waiting for one, at the look. Reading the state also tells whether another program
+// has taken the place of the one we know; what is read of that is unreadable.
+static int was_running(struct zs_sampler *s, const struct zs_hold *hold, const struct zs_look *look, uint64_t spent,
+                       bool *ret, struct zs_error *error)
 {
-	struct zs_look look;
-	uint64_t cpu_ns, now = zs_now_ns();
-	int rc = zs_walk(s->walker, &look, error);
+	*ret = hold->running != ZS_BLOCKED;
+	if (hold->running != ZS_RUNNING_UNKNOWN || (look->stack && spent && !(look->flags & ZS_UNREADABLE)))
+		return ZS_OK;
+	struct zs_state state;
+	int rc = zs_task_state(&s->task, &state, error);
+	*ret = rc >= 0 && state.state == 'R';
+	return rc;
+}
+
+// What the walk saw of the target it was meant for, at the moment now.
+static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, const struct zs_look *look,
+                struct zs_error *error)
+{
+	struct zs_times times;
+	bool running;
+	int rc = zs_task_times(&s->task, &times, error);
+	uint64_t spent = rc >= 0 && times.cpu_ns > s->cpu_ns ? times.cpu_ns - s->cpu_ns : 0;
 	if (rc >= 0)
-		rc = zs_task_cpu_ns(&s->task, &cpu_ns, error);
+		rc = was_running(s, hold, look, spent, &running, error);
 	if (rc < 0)
 		return rc;
-	uint64_t spent = cpu_ns > s->cpu_ns ? cpu_ns - s->cpu_ns : 0;
-	s->cpu_ns = cpu_ns;
+	s->cpu_ns = times.cpu_ns;
 	s->pending_cpu_ns += spent;
-	bool running = (look.stack && spent) || zs_task_running(&s->task);
-	struct zs_run sample = { .t_ns = now, .wall_ns = now - s->last_ns, .stack = look.stack, .count = 1 };
-	sample.flags = look.flags | (running ? ZS_ON_CPU : 0u);
+	bool moved = s->engine.kind->stops && !zs_engine_exact(&s->engine, hold, &times);
+	struct zs_run sample = { .t_ns = now, .wall_ns = now - s->last_ns, .stack = look->stack, .count = 1 };
+	sample.flags = look->flags | (running ? ZS_ON_CPU : 0u) | (moved ? ZS_TORN : 0u);
 	s->last_ns = now;
 	s->stats.cpu_ns += spent;
 	if (!s->stats.samples)
 		s->stats.started_ns = now;
 	s->stats.last_ns = now;
-	count(&s->stats, &sample, &look);
-	s->stats.cost[cost_bucket(zs_now_ns() - now)]++;
+	count(&s->stats, &sample, look);
 	return add_run(s, &sample, error);
+}
+
+static int sample_once(struct zs_sampler *s, struct zs_error *error)
+{
+	struct zs_hold hold;
+	struct zs_look look;
+	uint64_t began = zs_now_ns();
+	int rc = zs_engine_begin(&s->engine, &hold, error);
+	s->stats.realtime = s->engine.realtime;
+	if (rc == ZS_NOT_NOW)
+		s->late++;
+	if (rc != ZS_OK)
+		return rc;
+	uint64_t now = zs_now_ns();
+	rc = zs_walk(s->walker, &look, error);
+	zs_engine_release(&s->engine, &hold);
+	if (rc >= 0)
+		rc = take(s, now, &hold, &look, error);
+	if (rc < 0)
+		return rc;
+	uint64_t ended = zs_now_ns();
+	s->stats.cost[cost_bucket(ended - began)]++;
+	// A target that is kept from running by looking has at least as long to run before the next look.
+	s->earliest_ns = s->engine.kind->stops ? ended + (ended - began) : 0;
+	return ZS_OK;
 }
 
 // Gives the on-CPU time of the batch to the samples that found the thread on the CPU, by the wall time they stand for. The
@@ -145,31 +231,61 @@ static void share_cpu(struct zs_sampler *s)
 	s->pending_cpu_ns -= given;
 }
 
+static uint64_t rest(void *arg)
+{
+	struct zs_sampler *s = arg;
+	return zs_engine_rest(&s->engine);
+}
+
+// Sleeps until then, attending to the engine; false if the poll is to end.
+static bool sleep_until(struct zs_sampler *s, uint64_t ns)
+{
+	for (;;) {
+		uint64_t again = zs_engine_rest(&s->engine);
+		if (!again || again >= ns)
+			return zs_thread_sleep(&s->thread, ns);
+		if (!zs_thread_sleep(&s->thread, again))
+			return false;
+	}
+}
+
+// In the sampling thread.
+static void sample_until(void *arg)
+{
+	struct zs_sampler *s = arg;
+	while (s->nruns < MAX_RUNS) {
+		uint64_t due = s->clock.due_ns > s->earliest_ns ? s->clock.due_ns : s->earliest_ns;
+		if (!sleep_until(s, zs_min64(due, s->until_ns)) || due > s->until_ns)
+			return;
+		s->rc = sample_once(s, &s->error);
+		if (s->rc < 0)
+			return;
+		zs_clock_advance(&s->clock, zs_now_ns());
+	}
+}
+
 int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_batch *ret, struct zs_error *error)
 {
 	struct zs_sampler *s = sampler;
-	uint64_t now = zs_now_ns(), until = now + budget_ns;
-	int rc = ZS_OK;
-	prctl(PR_SET_TIMERSLACK, 1); // of this thread; the default of 50 us would make every sample late
+	s->until_ns = zs_now_ns() + budget_ns;
 	s->nruns = 0;
-	while (s->nruns < MAX_RUNS) {
-		bool due = s->clock.due_ns <= until;
-		if (zs_sleep_until(due ? s->clock.due_ns : until) != 0 || !due)
-			break;
-		rc = sample_once(s, error);
-		if (rc < 0)
-			break;
-		zs_clock_advance(&s->clock, zs_now_ns());
+	s->rc = ZS_OK;
+	int rc = zs_thread_run(&s->thread, &s->error);
+	rc = rc < 0 ? rc : s->rc;
+	if (rc < 0) {
+		*error = s->error;
+		zs_thread_end(&s->thread); // nothing of the target is held any longer
+		s->engine.entered = false;
 	}
 	share_cpu(s);
-	s->stats.missed = s->clock.missed;
+	s->stats.missed = s->clock.missed + s->late;
 	zs_walker_reads(s->walker, &s->stats.reads, &s->stats.read_bytes);
 	zs_walker_definitions(s->walker, &s->seen, &ret->definitions);
 	s->seen = ret->definitions;
 	s->stats.overflow = s->seen.overflow;
 	ret->runs = s->runs;
 	ret->nruns = s->nruns;
-	return rc;
+	return rc < 0 ? rc : ZS_OK;
 }
 
 const struct zs_stats *zs_sampler_stats(const struct zs_sampler *sampler) { return &sampler->stats; }

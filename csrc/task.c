@@ -5,6 +5,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+// Fields of /proc/PID/stat (proc(5)) as counted there.
+enum { STATE = 3, PARENT = 4, USER_TICKS = 14, SYSTEM_TICKS = 15, STACK_START = 28, CPU = 39 };
+
+static const char stat_name[] = "/proc/PID/task/PID/stat";
+
 static int open_task_file(int pid, const char *name)
 {
 	char path[64];
@@ -14,16 +19,18 @@ static int open_task_file(int pid, const char *name)
 
 int zs_task_init(struct zs_task *task, int pid, struct zs_error *error)
 {
+	*task = (struct zs_task){ .pid = pid };
 	task->schedstat_fd = open_task_file(pid, "schedstat");
 	task->stat_fd = open_task_file(pid, "stat");
-	if (task->stat_fd >= 0)
-		return ZS_OK;
+	if (task->stat_fd >= 0) {
+		struct zs_state state;
+		return zs_task_state(task, &state, error);
+	}
 	int errnum = errno;
 	zs_task_deinit(task);
 	if (errnum == ENOENT || errnum == ESRCH)
-		return zs_fail(error, ZS_EGONE, errnum, 0, "/proc/PID/task/PID/stat");
-	return zs_fail(error, errnum == EACCES || errnum == EPERM ? ZS_EPERM : ZS_ESYS, errnum, 0,
-	               "/proc/PID/task/PID/stat");
+		return zs_fail(error, ZS_EGONE, errnum, 0, stat_name);
+	return zs_fail(error, errnum == EACCES || errnum == EPERM ? ZS_EPERM : ZS_ESYS, errnum, 0, stat_name);
 }
 
 void zs_task_deinit(struct zs_task *task)
@@ -43,35 +50,83 @@ static ssize_t read_start(int fd, char *buf, size_t size)
 	return n;
 }
 
-// The fields of stat behind the command's name, which may itself hold blanks and parentheses.
-static const char *behind_name(const char *stat)
+// Goes on from field number *at, where text is, to the field wanted; NULL if there is none.
+static const char *field(const char *text, int *at, int wanted)
 {
-	const char *end = strrchr(stat, ')');
+	for (; text && *at < wanted; ++*at) {
+		text = strchr(text, ' ');
+		text += !!text;
+	}
+	return text;
+}
+
+// From the state on: the field before it, the command's name, may itself hold blanks and parentheses.
+static const char *read_stat(const struct zs_task *task, char *buf, size_t size, struct zs_error *error)
+{
+	if (read_start(task->stat_fd, buf, size) <= 0) {
+		zs_fail(error, ZS_EGONE, ESRCH, 0, stat_name);
+		return NULL;
+	}
+	const char *end = strrchr(buf, ')');
+	if (!end || end[1] != ' ')
+		zs_fail(error, ZS_ESYS, EINVAL, 0, stat_name);
 	return end && end[1] == ' ' ? end + 2 : NULL;
 }
 
-int zs_task_cpu_ns(struct zs_task *task, uint64_t *ret, struct zs_error *error)
+int zs_task_times(const struct zs_task *task, struct zs_times *ret, struct zs_error *error)
 {
-	char buf[512];
+	char buf[1024], *end;
 	if (task->schedstat_fd >= 0) {
 		if (read_start(task->schedstat_fd, buf, sizeof buf) <= 0)
 			return zs_fail(error, ZS_EGONE, ESRCH, 0, "/proc/PID/task/PID/schedstat");
-		*ret = strtoull(buf, NULL, 10);
+		ret->cpu_ns = strtoull(buf, &end, 10);
+		strtoull(end, &end, 10); // time spent waiting for a CPU
+		ret->slices = strtoull(end, NULL, 10);
 		return ZS_OK;
 	}
-	if (read_start(task->stat_fd, buf, sizeof buf) <= 0)
-		return zs_fail(error, ZS_EGONE, ESRCH, 0, "/proc/PID/task/PID/stat");
-	const char *p = behind_name(buf);
-	unsigned long long user, system;
-	if (!p || sscanf(p, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
-		return zs_fail(error, ZS_ESYS, EINVAL, 0, "/proc/PID/task/PID/stat");
-	*ret = (user + system) * (1000000000u / (unsigned long)sysconf(_SC_CLK_TCK));
+	int at = STATE;
+	const char *user = read_stat(task, buf, sizeof buf, error);
+	if (!user)
+		return error->code;
+	user = field(user, &at, USER_TICKS);
+	const char *system = field(user, &at, SYSTEM_TICKS);
+	if (!system)
+		return zs_fail(error, ZS_ESYS, EINVAL, 0, stat_name);
+	uint64_t ticks = strtoull(user, NULL, 10) + strtoull(system, NULL, 10);
+	*ret = (struct zs_times){ .cpu_ns = ticks * (1000000000u / (unsigned long)sysconf(_SC_CLK_TCK)) };
 	return ZS_OK;
 }
 
-bool zs_task_running(struct zs_task *task)
+int zs_task_state(struct zs_task *task, struct zs_state *ret, struct zs_error *error)
 {
-	char buf[512];
-	const char *p = read_start(task->stat_fd, buf, sizeof buf) > 0 ? behind_name(buf) : NULL;
-	return !p || *p == 'R';
+	char buf[1024];
+	int at = STATE;
+	const char *p = read_stat(task, buf, sizeof buf, error);
+	if (!p)
+		return error->code;
+	ret->state = *p;
+	if (*p == 'Z' || *p == 'X')
+		return zs_fail(error, ZS_EGONE, ESRCH, 0, "exit");
+	p = field(p, &at, PARENT);
+	ret->parent = p ? atoi(p) : 0;
+	p = field(p, &at, STACK_START);
+	uint64_t start = p ? strtoull(p, NULL, 10) : 0; // 0 also where we may not know
+	if (task->stack_start && start && start != task->stack_start)
+		return zs_fail(error, ZS_EGONE, 0, 0, "exec");
+	if (!task->stack_start)
+		task->stack_start = start;
+	p = field(p, &at, CPU);
+	ret->cpu = p ? atoi(p) : -1;
+	return ZS_OK;
+}
+
+int zs_task_tracer(const struct zs_task *task)
+{
+	char buf[4096];
+	int fd = open_task_file(task->pid, "status");
+	if (fd < 0)
+		return 0;
+	const char *line = read_start(fd, buf, sizeof buf) > 0 ? strstr(buf, "\nTracerPid:") : NULL;
+	close(fd);
+	return line ? atoi(line + sizeof "\nTracerPid:" - 1) : 0;
 }

@@ -201,7 +201,7 @@ struct zs_target {
 };
 
 enum zs_sample_flags {
-	ZS_TORN = 1,       // the stack changed while it was read: what is known of the first look was kept
+	ZS_TORN = 1,       // the stack changed, or under ZS_PREEMPT could have, while it was read: the first look was kept
 	ZS_UNREADABLE = 2, // at least one frame could not be decoded
 	ZS_STALE = 4,      // entries of stacks that are no more were left out
 	ZS_TRUNCATED = 8,  // deeper than ZS_MAX_DEPTH: the outermost frames were left out
@@ -233,6 +233,14 @@ void zs_walker_destroy(struct zs_walker *walker);
 
 // ---- sampler: a walker on a clock
 
+enum zs_engine_id { // what is done to the target for a look
+	ZS_NONBLOCKING = 0, // nothing: from another CPU, while it runs
+	ZS_PREEMPT = 1,     // its CPU is taken from it
+	ZS_PTRACE = 2,      // it is stopped by ptrace, and continued
+};
+
+const char *zs_engine_name(int engine); // "nonblocking"; NULL for an unknown number
+
 struct zs_run { // consecutive samples that saw the same
 	uint64_t t_ns;  // time of the first
 	uint64_t cpu_ns, wall_ns; // on-CPU and wall time they stand for
@@ -248,6 +256,7 @@ struct zs_stats {
 	uint64_t torn, unreadable, truncated; // samples so flagged
 	uint64_t stale;                       // entries left out, summed over the samples
 	uint64_t missed;                      // slots of the schedule that passed without a sample
+	uint32_t realtime;                    // preempt: 1 if the kernel lets the thread run before all normal ones (SCHED_FIFO)
 	uint64_t reads, read_bytes;           // of the target's memory
 	uint64_t overflow;                    // stacks not kept because the definitions were full
 	uint64_t cpu_ns;                      // on-CPU time of the target's main thread while sampling
@@ -265,11 +274,20 @@ struct zs_batch {
 
 struct zs_sampler;
 
+// engine: enum zs_engine_id; ZS_EPERM with errno EBUSY and the pid as addr if another process traces the target.
 // hz: 0.001 to 100000. seed: of the jitter; the schedule is a function of it.
-int zs_sampler_create(struct zs_walker *walker, int pid, double hz, uint64_t seed, struct zs_sampler **ret,
+int zs_sampler_create(struct zs_walker *walker, int pid, int engine, double hz, uint64_t seed, struct zs_sampler **ret,
                       struct zs_error *error);
-// Samples for budget_ns, or until a signal arrives. What was sampled before an error is in the batch all the same.
+// Goes on with another engine. Not during a poll.
+int zs_sampler_use(struct zs_sampler *sampler, int engine, struct zs_error *error);
+// CPUs on which no look is to be taken while there are others; before the first poll. The target's is always avoided,
+// except by ZS_PREEMPT.
+void zs_sampler_avoid(struct zs_sampler *sampler, const uint32_t *cpus, size_t n);
+// Samples for budget_ns, or until a signal arrives, in a thread of the sampler's own. What was sampled before an error is
+// in the batch all the same.
 int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_batch *ret, struct zs_error *error);
+// From now on at another rate; between polls.
+int zs_sampler_set_hz(struct zs_sampler *sampler, double hz, struct zs_error *error);
 const struct zs_stats *zs_sampler_stats(const struct zs_sampler *sampler);
 void zs_sampler_destroy(struct zs_sampler *sampler);
 

@@ -112,6 +112,7 @@ cdef extern from "zs.h" nogil:
 
     struct zs_stats:
         uint64_t samples, script, core, idle, torn, unreadable, truncated, stale, missed
+        uint32_t realtime
         uint64_t reads, read_bytes, overflow, cpu_ns, started_ns, last_ns
         uint32_t cost[256]
 
@@ -123,8 +124,13 @@ cdef extern from "zs.h" nogil:
         size_t nruns
 
     struct zs_sampler
-    int zs_sampler_create(zs_walker *walker, int pid, double hz, uint64_t seed, zs_sampler **ret, zs_error *error)
+    const char *zs_engine_name(int engine)
+    int zs_sampler_create(zs_walker *walker, int pid, int engine, double hz, uint64_t seed, zs_sampler **ret,
+                          zs_error *error)
+    int zs_sampler_use(zs_sampler *sampler, int engine, zs_error *error)
+    void zs_sampler_avoid(zs_sampler *sampler, const uint32_t *cpus, size_t n)
     int zs_sampler_poll(zs_sampler *sampler, uint64_t budget_ns, zs_batch *ret, zs_error *error)
+    int zs_sampler_set_hz(zs_sampler *sampler, double hz, zs_error *error)
     const zs_stats *zs_sampler_stats(const zs_sampler *sampler)
     void zs_sampler_destroy(zs_sampler *sampler)
 

@@ -9,6 +9,8 @@ SAMPLE_FLAGS: Mapping[str, int]
 FRAME_FLAGS: Mapping[str, int]
 KINDS: tuple[str | None, ...]
 COST_NS: tuple[int, ...]
+ENGINES: tuple[str, ...]
+"""Names; ``auto`` is the session's."""
 MAX_READ: int
 
 BodyRow = tuple[int, int, int, int, int]
@@ -63,6 +65,10 @@ class Batch:
 
 class Sampler:
     walker: Walker
-    def __init__(self, walker: Walker, pid: int, hz: float, seed: int) -> None: ...
+    def __init__(
+        self, walker: Walker, pid: int, hz: float, seed: int, *, engine: str = "nonblocking", avoid: Sequence[int] = ()
+    ) -> None: ...
+    def use(self, engine: str) -> None: ...
     def poll(self, budget_ns: int) -> Batch: ...
+    def set_hz(self, hz: float) -> None: ...
     def stats(self) -> dict[str, Any]: ...

@@ -12,6 +12,16 @@ KINDS = (None, "function", "event", "hook", "bif")
 MAX_READ = 1 << 26
 
 
+def _engines():
+    names = []
+    while zs_engine_name(len(names)) != NULL:
+        names.append(zs_engine_name(len(names)).decode())
+    return tuple(names)
+
+
+ENGINES = _engines()
+
+
 def code_name(int code):
     return zs_code_name(code).decode()
 
@@ -34,11 +44,14 @@ cdef dict _WHY = {2: "is missing", 34: "is absurd", 17: "overlaps another"}
 cdef int check(int rc, zs_error *error) except -1:
     if rc >= 0:
         return 0
+    import errno
     import os
     what = error.what.decode() if error.what != NULL else "?"
     why = os.strerror(error.errnum) if error.errnum else code_name(rc)
     if rc == -1:
         raise NoSuchTarget(f"the target has gone ({what})")
+    if rc == -2 and error.errnum == errno.EBUSY:
+        raise AccessDenied(f"process {error.addr} traces the target already", "End that process first, or detach it.")
     if rc == -2:
         raise AccessDenied(f"the kernel refuses access to the target's memory ({what}: {why})")
     if rc == -3:
@@ -261,15 +274,31 @@ cdef class Sampler:
     cdef zs_sampler *sampler
     cdef readonly Walker walker
 
-    def __init__(self, Walker walker not None, int pid, double hz, uint64_t seed):
+    def __init__(self, Walker walker not None, int pid, double hz, uint64_t seed, *, engine="nonblocking", avoid=()):
         cdef zs_error error
+        cdef uint32_t *cpus
+        cdef size_t i, n = len(avoid)
         if self.sampler != NULL:
             raise TypeError("initialised twice")
         self.walker = walker
-        check(zs_sampler_create(walker.walker, pid, hz, seed, &self.sampler, &error), &error)
+        check(zs_sampler_create(walker.walker, pid, ENGINES.index(engine), hz, seed, &self.sampler, &error), &error)
+        cpus = <uint32_t *>calloc(n + 1, sizeof(uint32_t))
+        if cpus == NULL:
+            raise MemoryError
+        try:
+            for i in range(n):
+                cpus[i] = avoid[i]
+            zs_sampler_avoid(self.sampler, cpus, n)
+        finally:
+            free(cpus)
 
     def __dealloc__(self):
         zs_sampler_destroy(self.sampler)
+
+    def use(self, engine):
+        """Goes on with another engine, between polls."""
+        cdef zs_error error
+        check(zs_sampler_use(self.sampler, ENGINES.index(engine), &error), &error)
 
     def poll(self, uint64_t budget_ns):
         """Samples for ``budget_ns`` or until a signal arrives, without the GIL."""
@@ -291,6 +320,11 @@ cdef class Sampler:
             result.lost = e
         return result
 
+    def set_hz(self, double hz):
+        """Goes on at another rate. ValueError if there is none such."""
+        cdef zs_error error
+        check(zs_sampler_set_hz(self.sampler, hz, &error), &error)
+
     def stats(self):
         """The counters of struct zs_stats by name; ``cost`` is the histogram over COST_NS."""
         cdef const zs_stats *s = zs_sampler_stats(self.sampler)
@@ -298,7 +332,8 @@ cdef class Sampler:
             "samples": s.samples, "script": s.script, "core": s.core, "idle": s.idle, "torn": s.torn,
             "unreadable": s.unreadable, "truncated": s.truncated, "stale": s.stale, "missed": s.missed,
             "reads": s.reads, "read_bytes": s.read_bytes, "overflow": s.overflow, "cpu_ns": s.cpu_ns,
-            "started_ns": s.started_ns, "last_ns": s.last_ns, "cost": [s.cost[i] for i in range(ZS_HISTOGRAM)],
+            "realtime": bool(s.realtime), "started_ns": s.started_ns, "last_ns": s.last_ns,
+            "cost": [s.cost[i] for i in range(ZS_HISTOGRAM)],
         }
 
 

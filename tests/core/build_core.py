@@ -53,7 +53,12 @@ def declarations() -> str:
 def flags() -> list[str]:
     """As setup.py compiles the extension, with checks instead of speed where sanitizers are asked for."""
     common = ["-std=gnu11", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra", f"-I{CSRC}"]
-    common += ["-Wno-unused-parameter", "-Wno-missing-field-initializers", f"-I{sysconfig.get_path('include')}"]
+    common += [
+        "-pthread",
+        "-Wno-unused-parameter",
+        "-Wno-missing-field-initializers",
+        f"-I{sysconfig.get_path('include')}",
+    ]
     if SANITIZE:
         return [*common, "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     return [*common, "-O2"]

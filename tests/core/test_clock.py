@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import statistics
-import time
 
 import pytest
 from hypothesis import given
@@ -86,19 +84,3 @@ def test_time_never_goes_back_for_a_look_that_came_early() -> None:
     clock = Clock(100, 1, 1 << 40)
     assert clock.advance(0) > 1 << 40
     assert (clock.clock.slot, clock.clock.missed) == (1, 0)
-
-
-def test_sleep_until_is_absolute_and_a_signal_ends_it() -> None:
-    now = lib.zs_now_ns()
-    assert abs(now - time.monotonic_ns()) < 1_000_000_000
-    assert lib.zs_sleep_until(now - 1) == 0
-    assert lib.zs_sleep_until(lib.zs_now_ns() + 3_000_000) == 0
-    assert lib.zs_now_ns() - now >= 3_000_000
-    old = signal.signal(signal.SIGALRM, lambda *_: None)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        began = lib.zs_now_ns()
-        assert lib.zs_sleep_until(began + 20_000_000_000) != 0
-        assert lib.zs_now_ns() - began < 10_000_000_000
-    finally:
-        signal.signal(signal.SIGALRM, old)

@@ -23,7 +23,7 @@ LIBC = {
     *("ctype.h", "dirent.h", "errno.h", "fcntl.h", "inttypes.h", "limits.h", "pthread.h", "sched.h", "signal.h"),
     *("stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h", "time.h", "unistd.h"),
     *("sys/syscall.h", "sys/types.h", "sys/uio.h", "sys/stat.h", "sys/prctl.h", "sys/resource.h"),
-    *("sys/ptrace.h", "linux/audit.h", "linux/capability.h", "linux/filter.h", "linux/seccomp.h"),
+    *("stdatomic.h", "sys/ptrace.h", "sys/wait.h", "linux/audit.h", "linux/futex.h", "linux/capability.h", "linux/filter.h", "linux/seccomp.h"),
 }
 
 if not CSRC.is_dir():

@@ -18,8 +18,11 @@ MAX_HANDLERS = 4096
 ENOUGH, ENOUGH_BODIES = 64, 16
 """Functions and bodies looked at, if there are that many: a wrong offset shows at the first."""
 MAX_LINE = 10_000_000
-MAX_TAG = 63
+MAX_TAG = 31
+"""Of statements (StmtEnums.h); the tag of a call expression is at least 40 in every version."""
 MANY_LISTS = 8
+MAX_NAME = 1024
+STRING_SIZE = {"libstdc++": 32, "libc++": 24, "libstdc++-old": 8}
 
 HINT = (
     "Make a table from this very build: zeekspy offsets generate {exe} -o FILE, and give it with --offsets FILE. "
@@ -34,6 +37,12 @@ class Check:
     what: str
     evidence: str
     passed: bool = True
+    proven: bool = True
+    """False where nothing was seen that shows whether a field is right: nothing speaks against it either."""
+
+    @property
+    def verdict(self) -> str:
+        return "FAILED" if not self.passed else "ok" if self.proven else "unproven"
 
 
 class _Failed(Exception):
@@ -71,6 +80,32 @@ def examine(target: Target, layout: Layout, memory: Memory) -> Iterator[Check]:
         yield Check(field, evidence, False)
 
 
+def text(memory: Memory, stdlib: str, address: int) -> str | None:
+    """The printable std::string at ``address``; None where there is none."""
+    raw = memory.read(address, STRING_SIZE[stdlib])
+    if len(raw) < STRING_SIZE[stdlib]:
+        return None
+    at, length, why = _characters(memory, stdlib, address, raw)
+    data = memory.read(at, length) if not why and 0 < length <= MAX_NAME and 0 < at < 1 << 56 else b""
+    return data.decode("utf-8", "replace") if data and len(data) == length and _is_printable(data) else None
+
+
+def _characters(memory: Memory, stdlib: str, address: int, raw: bytes) -> tuple[int, int, str]:
+    """Where the characters of the std::string ``raw`` lie, how many, and what shows that it is none."""
+    word = [int.from_bytes(raw[i : i + 8], "little") for i in range(0, len(raw), 8)]
+    if stdlib == "libstdc++":
+        at, length = word[0], word[1]
+        foreign = length < 16 and at != address + 16
+        return at, length, "no std::string, a short one would point at itself" if foreign else ""
+    if stdlib == "libc++":
+        return (word[2], word[1], "") if raw[0] & 1 else (address + 1, raw[0] >> 1, "")
+    return word[0], int.from_bytes(memory.read(word[0] - 24, 8) if 24 < word[0] < 1 << 56 else b"", "little"), ""
+
+
+def _is_printable(data: bytes) -> bool:
+    return all(b >= 0x20 and b != 0x7F for b in data)
+
+
 class _Walk:
     def __init__(self, target: Target, layout: Layout, memory: Memory) -> None:
         self.target, self.fields, self.stdlib, self.memory = target, layout.fields, layout.stdlib, memory
@@ -100,26 +135,17 @@ class _Walk:
 
     def string(self, address: int, field: str) -> str:
         """A std::string that must hold a printable name."""
-        size = {"libstdc++": 32, "libc++": 24, "libstdc++-old": 8}[self.stdlib]
-        raw = self.read(address, size, field)
-        word = [int.from_bytes(raw[i : i + 8], "little") for i in range(0, size, 8)]
-        if self.stdlib == "libstdc++":
-            at, length = word[0], word[1]
-            if length < 16 and at != address + 16:
-                raise _Failed(f"{field}: no std::string, a short one would point at itself (bytes {raw.hex()})")
-        elif self.stdlib == "libc++":
-            at, length = (word[2], word[1]) if raw[0] & 1 else (address + 1, raw[0] >> 1)
-        else:
-            at, length = word[0], self.number(word[0] - 24, 8, field)
-        if not 0 < length <= 1024:
-            raise _Failed(f"{field}: a name of {length} characters (bytes {raw.hex()})")
+        raw = self.read(address, STRING_SIZE[self.stdlib], field)
+        at, length, why = _characters(self.memory, self.stdlib, address, raw)
+        if why or not 0 < length <= MAX_NAME:
+            raise _Failed(f"{field}: {why or f'a name of {length} characters'} (bytes {raw.hex()})")
         name = self.printable(self.read(at, length, field), field)
         self.right(field, name)
         return name
 
     @staticmethod
     def printable(data: bytes, field: str) -> str:
-        if any(b < 0x20 or b == 0x7F for b in data):
+        if not _is_printable(data):
             raise _Failed(f"{field}: no name (bytes {data[:32].hex()})")
         return data.decode("utf-8", "replace")
 
@@ -277,7 +303,7 @@ class _Walk:
         old = self.stdlib != "libc++"
         root = self.number(at + (16 if old else 8), 8, "EventRegistry.handlers")
         left, right = (16, 24) if old else (0, 8)
-        value = 32 + {"libstdc++": 32, "libc++": 24, "libstdc++-old": 8}[self.stdlib]
+        value = 32 + STRING_SIZE[self.stdlib]
         todo, seen = [root] if root else [], 0
         while todo and seen < MAX_HANDLERS:
             node = todo.pop()

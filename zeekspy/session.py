@@ -15,8 +15,10 @@ from typing import Any
 
 from zeekspy import choice, selfcheck, target, zeek_types
 from zeekspy._core import COST_NS, SAMPLE_FLAGS, Batch, Memory, Sampler, Walker
-from zeekspy.errors import AccessDenied, NoSuchTarget, UnknownBuild
+from zeekspy.calls import CallCounter
+from zeekspy.errors import AccessDenied, NoSuchTarget, UnknownBuild, ZeekspyError
 from zeekspy.layout import STDLIBS, Layout
+from zeekspy.limit import Limit
 from zeekspy.profile import CORE, IDLE, Labels, Profile, Stack
 from zeekspy.stackcheck import FEW, StackCheck
 from zeekspy.stacks import StackTable
@@ -39,12 +41,14 @@ class Attachment:
     layout: Layout
     memory: Memory
     checks: tuple[selfcheck.Check, ...]
+    from_start: bool = False
+    """Attached to while Zeek was starting: whatever it has counted belongs to the recording."""
 
-    def walker(self) -> Walker:
+    def walker(self, memory: Memory | None = None) -> Walker:
         """A walker of its own over the target's memory; those that share a memory must not run at the same time."""
         t = self.target
         return Walker(
-            self.memory,
+            memory or self.memory,
             self.layout.fields,
             STDLIBS.index(self.layout.stdlib),
             pid=t.pid,
@@ -53,6 +57,12 @@ class Attachment:
             stack=t.stack,
             data=t.data,
         )
+
+    def call_counter(self) -> CallCounter:
+        """Counts the calls of all bodies from now on, or from the target's start."""
+        memory = open_memory(self.target.pid)
+        walker, table = self.walker(memory), self.stack_table()
+        return CallCounter(self.target, self.layout, memory, walker, table, from_start=self.from_start)
 
     def stack_table(self) -> StackTable:
         return StackTable(zeek_types.zam_tag(self.target.version))
@@ -63,7 +73,11 @@ def attach(pid: int, offsets: Path | None = None) -> Attachment:
     found = target.find(pid)
     memory = open_memory(pid)
     table = choice.choose(found, offsets)
-    return Attachment(found, table, memory, tuple(selfcheck.check(found, table, memory)))
+    checks = tuple(selfcheck.check(found, table, memory))
+    stacks = StackCheck(found, table, memory)
+    stacks.look_back()
+    stacks.verdict()
+    return Attachment(found, table, memory, checks)
 
 
 def open_memory(pid: int) -> Memory:
@@ -88,21 +102,39 @@ class Session:
         self._zero_ns = time.monotonic_ns()
         self.ended: str | None = None
         """Why the sampling ended by itself: None while it goes on or when it was stopped."""
+        self.error: ZeekspyError | None = None
+        """What went wrong with this one of several targets."""
+        self.lowered_to: float | None = None
+        """The rate now, where it is not the one asked for."""
         self._labels = labels
         self._nameless = 0  # samples with a frame whose function could not be told; a lost line does not count
-        self._table = attachment.stack_table()
+        self._table, self._known = attachment.stack_table(), 0
         self._sampler = Sampler(attachment.walker(), attachment.target.pid, hz, random.getrandbits(64))
         self._stack_check = StackCheck(attachment.target, attachment.layout, attachment.memory)
+        self._stack_check.look_back()
         self._cpu_at_start = _own_cpu()
+        self._calls = attachment.call_counter()
         self._began = time.monotonic()
 
     def poll(self, budget_ns: int = POLL_NS) -> Batch:
         """Samples for that long, or until a signal arrives, in any thread; ``take`` what it returns."""
         return self._sampler.poll(budget_ns)
 
+    def lower_hz(self, hz: float) -> None:
+        """Goes on at a lower rate than was asked for, because sampling costs too much (``limit.py``)."""
+        self._sampler.set_hz(hz)
+        self.lowered_to = hz
+
+    def counters(self) -> dict[str, Any]:
+        """The core's, as they are now."""
+        return self._sampler.stats()
+
     def take(self, batch: Batch) -> None:
         """Adds a batch to the profile. Raises UnknownBuild when the layout proves wrong on real stacks."""
         self._table.extend(batch.definitions)
+        self._calls.know(self._table.bodies(self._known))
+        self._known = len(self._table.bodies())
+        self._calls.poll()
         for t_ns, stack, flags, count, cpu_ns, wall_ns in batch.runs:
             on_cpu = bool(flags & SAMPLE_FLAGS["on-cpu"])
             frames = self._stack(stack, on_cpu)
@@ -123,6 +155,8 @@ class Session:
     def finish(self) -> None:
         """Puts the circumstances into the profile's ``meta``. UnknownBuild if no stack agreed with the layout."""
         self._stack_check.verdict(FEW)
+        self._calls.finish()
+        self._calls.into(self.profile)
         t = self.attachment.target
         self.profile.meta.update(self.stats())
         self.profile.meta.update(
@@ -177,6 +211,7 @@ class Session:
             "zeek_version": self.attachment.target.version,
             "layout": self.attachment.layout.origin,
             "hz_asked": self.hz,
+            "hz_lowered_to": self.lowered_to,
             "hz_achieved": round((c["samples"] - 1) / spent, 3) if spent > 0 else 0.0,
             "duration_s": round(self.profile.duration_ns / 1e9, 3),
             **{k: c[k] for k in ("samples", "script", "core", "idle", "torn", "stale", "unreadable", "missed")},
@@ -186,15 +221,19 @@ class Session:
             "reads_per_sample": round(reads, 3),
             "truncated": c["truncated"],
             "overflow": c["overflow"],
+            "layout_unproven": self._stack_check.unproven,
         }
 
 
-def run(sessions: Sequence[Session], duration: float | None = None) -> Iterator[float]:
+def run(sessions: Sequence[Session], duration: float | None = None, max_cpu: float | None = None) -> Iterator[float]:
     """Samples all sessions, each in a thread, and yields the seconds gone by about ten times a second.
 
-    Ends when ``duration`` seconds are over or all targets have gone; the caller may stop asking at any time.
+    Ends when ``duration`` seconds are over or all targets have gone; the caller may stop asking at any time. The rate
+    is lowered when it costs more than ``max_cpu`` percent of a core for each target. What goes wrong with one of
+    several targets ends only that one's session and is its ``error``.
     """
     began = time.monotonic()
+    limit = None if max_cpu is None else Limit(sessions[0].hz, max_cpu * len(sessions), began, _own_cpu())
     with ThreadPoolExecutor(max_workers=max(1, len(sessions))) as pool:
         while live := [s for s in sessions if s.ended is None]:
             left = POLL_NS if duration is None else round((began + duration - time.monotonic()) * 1e9)
@@ -206,8 +245,24 @@ def run(sessions: Sequence[Session], duration: float | None = None) -> Iterator[
                 [live[0].poll(budget)] if len(live) == 1 else list(pool.map(Session.poll, live, [budget] * len(live)))
             )
             for session, batch in zip(live, batches, strict=True):
-                session.take(batch)
+                try:
+                    session.take(batch)
+                except ZeekspyError as e:
+                    if len(sessions) == 1:
+                        raise
+                    session.error, session.ended = e, str(e)
+            if limit is not None:
+                _keep(limit, sessions)
             yield time.monotonic() - began
+
+
+def _keep(limit: Limit, sessions: Sequence[Session]) -> None:
+    counters = [s.counters() for s in sessions]
+    samples, missed = (sum(c[k] for c in counters) for k in ("samples", "missed"))
+    lower = limit.lower(time.monotonic(), _own_cpu(), samples, missed)
+    if lower is not None:
+        for s in sessions:
+            s.lower_hz(lower)
 
 
 def quantiles(histogram: list[int]) -> dict[str, float]:
@@ -244,5 +299,6 @@ def merge(sessions: Sequence[Session]) -> Profile:
     for s in sessions:
         for stack, labels, values in s.profile:
             result.add(stack, labels, values.count, values.cpu_ns, values.wall_ns)
+        result.add_calls(s.profile)
     result.times = merged([(s._times, (s.profile.time_ns - result.time_ns) // 1000) for s in sessions])
     return result

@@ -1,13 +1,16 @@
-"""Holds a layout against script stacks as they run: what only they can show, Frames and the callees of calls.
+"""Holds a layout against script stacks: what only they can show, entries, Frames and the callees of calls.
 
-The self-check (selfcheck.py) cannot see these while no script runs. The target moves on between two reads, so a single
-look that disagrees proves nothing: a table is refused when many looks disagreed and none agreed.
+The self-check (selfcheck.py) cannot see these. There are two sources of evidence. Stacks as they run: the target moves
+on between two reads, so a single look that disagrees proves nothing, and a table is refused when many looks disagreed
+and none agreed. And what popped stacks left behind, which an idle Zeek has too: std::vector does not clear the room
+behind its end, functions and syntax trees live as long as the process, and of old Frames most bytes are still there.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from zeekspy import selfcheck
@@ -25,17 +28,24 @@ ENOUGH = 200
 """Looks that disagree, with none that agrees, after which the table is wrong: one right look in ten would be seen."""
 FEW = 20
 """The same for a recording that ends."""
+MISPLACED = 3
+"""Old Frames whose functions lie at one other place, with none where the table says, after which it is wrong."""
 MAX_LOOKS = 5000
 DEPTH = 16
 """Entries looked at, from the innermost one."""
+OLD = 64
+"""Popped entries and Frames looked at."""
 EXPR_NAME = 0
+CALLEE = ("CallExpr.func", "Expr.tag", "NameExpr.id", "ID.val", "FuncVal.func_val")
+"""The way from a call to the function that it names. They are proved together, under the first one's name."""
 
 
 def everything(target: Target, layout: Layout, memory: Memory) -> list[Check]:
-    """The checks of selfcheck.examine and, if they passed, those of running stacks."""
+    """The checks of selfcheck.examine and, if they passed, those of stacks that were and that are."""
     result = list(selfcheck.examine(target, layout, memory))
     if all(c.passed for c in result):
         stacks = StackCheck(target, layout, memory)
+        stacks.look_back()
         until = time.monotonic() + PATIENCE
         while not stacks.settled and time.monotonic() < until:
             if not stacks.look():
@@ -51,49 +61,68 @@ class StackCheck:
         self._target, self._layout, self._memory = target, layout, memory
         self._fields = layout.fields
         self._last = b""
+        self._functions: set[int] = set()
+        self._misplaced: dict[int, set[tuple[int, int]]] = defaultdict(set)
         self.looks = 0
         self.agreed: Counter[str] = Counter()
         self.disagreed: Counter[str] = Counter()
         self.seen: dict[str, str] = {}
 
     @property
+    def unproven(self) -> list[str]:
+        """Fields of which no stack has shown yet that they are right."""
+        f = self._fields
+        second = "CallInfo.frame" if "CallInfo.frame" in f else "CallInfo.func"
+        wanted = ["CallInfo.call", second, "Frame.function", "Frame.next_stmt", "Func.kind"]
+        return [name for name in [*wanted, *CALLEE[:1]] if name in f and not self.agreed[name]]
+
+    @property
     def settled(self) -> bool:
         """Whether more looks are of no use."""
-        both = self.agreed["Frame.function"] and self.agreed["Frame.next_stmt"]
-        return self.looks >= MAX_LOOKS or bool(both and (self.agreed["CallExpr.func"] or self.looks >= ENOUGH))
+        left = self.unproven
+        frames = "Frame.function" not in left and "Frame.next_stmt" not in left
+        return not left or self.looks >= (ENOUGH if frames else MAX_LOOKS)
 
     def verdict(self, enough: int = ENOUGH) -> None:
         """Raises UnknownBuild that names the field and the bytes seen, once the table has proved wrong."""
+        said = self._misplacement()
         for field, times in self.disagreed.items():
-            if times >= enough and not self.agreed[field]:
-                raise UnknownBuild(
-                    f"the table of offsets ({self._layout.origin}) does not fit this Zeek {self._target.version}: "
-                    f"{field}: wrong in all of {times} script stacks ({self.seen[field]})",
-                    selfcheck.HINT.format(exe=self._target.exe, pid=self._target.pid),
-                )
+            if said is None and times >= enough and not self.agreed[field]:
+                said = f"{field}: wrong in all of {times} script stacks ({self.seen[field]})"
+        if said is not None:
+            raise UnknownBuild(
+                f"the table of offsets ({self._layout.origin}) does not fit this Zeek {self._target.version}: {said}",
+                selfcheck.HINT.format(exe=self._target.exe, pid=self._target.pid),
+            )
 
     def checks(self) -> list[Check]:
-        """What is known so far, one Check a field."""
-        fields = dict.fromkeys([*self.agreed, *self.disagreed])
-        if not fields:
-            return [Check("script stack", "none seen: no script ran")]
+        """What is known so far, one Check a field; those that nothing has shown are not ``proven``."""
         result = []
-        for field in fields:
+        misplacement = self._misplacement()
+        if misplacement is not None:
+            field, _, evidence = misplacement.partition(": ")
+            result.append(Check(field, evidence, False))
+        for field in dict.fromkeys([*self.agreed, *self.disagreed]):
             good, bad = self.agreed[field], self.disagreed[field]
-            passed = bool(good) or bad < FEW
-            moved = (
-                f", {bad} had moved on meanwhile" if good and bad else f", {bad} looks saw nothing right" if bad else ""
-            )
-            evidence = f"right in {good} looks at running stacks{moved}"
-            result.append(Check(field, evidence if passed else f"{evidence} ({self.seen[field]})", passed))
+            if (misplacement or "").startswith(field) or not (good or bad >= FEW):
+                continue
+            moved = f", {bad} had moved on meanwhile" if good and bad else ""
+            evidence = f"right in {good} looks at stacks{moved}" if good else f"wrong in all of {bad} looks at stacks"
+            result.append(Check(field, evidence if good else f"{evidence} ({self.seen[field]})", bool(good)))
+        for field in self.unproven:
+            if field not in {c.what for c in result}:
+                bad = self.disagreed[field]
+                what = f"{bad} looks saw nothing right" if bad else "no stack that shows it has run yet"
+                result.append(Check(field, what, proven=False))
         return result
+
+    # ---- stacks that run
 
     def look(self) -> bool:
         """Looks at the stack as it is now. Whether there was one, and another than the last time."""
         self.looks += 1
         size = self._fields["sizeof.CallInfo"]
-        vector = self._read(self._target.symbols["call_stack"], 16)
-        begin, end = self._word(vector, 0), self._word(vector, 8)
+        begin, end, _ = self._vector("call_stack")
         if not begin < end or (end - begin) % size:
             return False
         depth = min(DEPTH, (end - begin) // size)
@@ -108,26 +137,25 @@ class StackCheck:
             self._frames_beside(rows)
         return True
 
-    # ---- the two eras
-
     def _frames_of_entries(self, rows: list[bytes]) -> None:
         """Zeek 8.1 and later: each entry points at its Frame, on the C++ stack."""
         for row in rows:
             frame = self._word(row, self._fields["CallInfo.frame"])
-            low, high = self._target.stack
             function = self._pointer(frame + self._fields["Frame.function"])
-            if (high and not low <= frame < high) or not self._is_func(function):
-                self._count("Frame.function", False, f"Frame {frame:#x}, function {function:#x}")
+            if not self._on_stack(frame):
+                self._count("CallInfo.frame", False, f"entry {row.hex()}")
                 continue
-            self._count("Frame.function", True)
-            self._statement(frame)
-            self._callee(self._word(row, self._fields["CallInfo.call"]), function)
+            self._count("CallInfo.frame", True)
+            self._count("Frame.function", self._is_func(function), f"Frame {frame:#x}, function {function:#x}")
+            if self._is_func(function):
+                self._kind(function)
+                self._statement(frame)
+                self._callee(self._word(row, self._fields["CallInfo.call"]), function)
 
     def _frames_beside(self, rows: list[bytes]) -> None:
         """Zeek 8.0 and earlier: Frames are in a vector of their own, each of a function of the call stack."""
         functions = {self._word(row, self._fields["CallInfo.func"]) for row in rows}
-        vector = self._read(self._target.symbols.get("g_frame_stack", 0), 16)
-        begin, end = self._word(vector, 0), self._word(vector, 8)
+        begin, end, _ = self._vector("g_frame_stack")
         depth = min(DEPTH, max(0, end - begin) // 8)
         pointers = self._read(end - depth * 8, depth * 8)
         looked = matched = 0
@@ -144,26 +172,116 @@ class StackCheck:
             what = f"Frame {frame:#x}, function {function:#x}, call stack {', '.join(f'{f:#x}' for f in functions)}"
             self._count("Frame.function", bool(matched), what)
         for row in rows:
-            self._callee(self._word(row, self._fields["CallInfo.call"]), self._word(row, self._fields["CallInfo.func"]))
+            function = self._word(row, self._fields["CallInfo.func"])
+            self._count("CallInfo.func", self._is_func(function), f"entry {row.hex()}")
+            if self._is_func(function):
+                self._kind(function)
+                self._callee(self._word(row, self._fields["CallInfo.call"]), function)
+
+    # ---- stacks that were
+
+    def look_back(self) -> None:
+        """Looks at what lies in the room of the two vectors, popped or not: only what agrees counts.
+
+        What does not may be memory that has another use by now. But where none of the Frames has its function where
+        the table says, and several have theirs at one other place, the table is that of another Zeek.
+        """
+        f, size = self._fields, self._fields["sizeof.CallInfo"]
+        begin, _, capacity = self._vector("call_stack")
+        room = self._read(begin, min(OLD, max(0, capacity - begin) // size) * size)
+        rows = [room[i : i + size] for i in range(0, len(room) - size + 1, size)]
+        if "CallInfo.frame" in f:
+            for row in rows:
+                frame, call = self._word(row, f["CallInfo.frame"]), self._word(row, f["CallInfo.call"])
+                if not self._on_stack(frame):
+                    continue
+                function = self._pointer(frame + f["Frame.function"])
+                callee = self._called(call)
+                if self._is_func(function) and callee in (0, function):
+                    self._agree("CallInfo.frame", "Frame.function")
+                    self._old(frame, function, call)
+                elif callee:
+                    self._misplace(frame, {callee})
+            return
+        functions = {self._word(row, f["CallInfo.func"]): self._word(row, f["CallInfo.call"]) for row in rows}
+        functions = {function: call for function, call in functions.items() if self._is_func(function)}
+        for function, call in functions.items():
+            self._agree("CallInfo.func")
+            self._old(0, function, call)
+        begin, _, capacity = self._vector("g_frame_stack")
+        pointers = self._read(begin, min(OLD, max(0, capacity - begin) // 8) * 8)
+        for frame in {self._word(pointers, at) for at in range(0, len(pointers) - 7, 8)}:
+            if self._pointer(frame + f["Frame.function"]) in functions:
+                self._agree("Frame.function")
+                self._old(frame, 0, 0)
+            else:
+                self._misplace(frame, functions.keys())
+
+    def _old(self, frame: int, function: int, call: int) -> None:
+        if function:
+            self._kind(function)
+        if function and self._called(call) == function:
+            self._agree("CallInfo.call", CALLEE[0])
+        if frame and self._is_statement(self._pointer(frame + self._fields["Frame.next_stmt"])):
+            self._agree("Frame.next_stmt")
+
+    def _misplace(self, frame: int, functions: Iterable[int]) -> None:
+        """Takes note of where the Frame has a pointer to one of the functions."""
+        data = self._read(frame, self._fields.get("sizeof.Frame", 0))
+        for at in range(0, len(data) - 7, 8):
+            if self._word(data, at) in functions:
+                self._misplaced[at].add((frame, self._word(data, at)))
+
+    def _misplacement(self) -> str | None:
+        """What old Frames say against Frame.function, if they do."""
+        for at, frames in self._misplaced.items():
+            distinct = min(len({frame for frame, _ in frames}), len({function for _, function in frames}))
+            if distinct >= MISPLACED and not self.agreed["Frame.function"]:
+                said = self._fields["Frame.function"]
+                bytes_seen = ", ".join(
+                    f"{function.to_bytes(8, 'little').hex()} at {f:#x}+{at}" for f, function in frames
+                )
+                return f"Frame.function: {len(frames)} Frames have a function at {at}, none at {said} ({bytes_seen})"
+        return None
 
     # ---- what an entry leads to
 
     def _statement(self, frame: int) -> None:
         statement = self._pointer(frame + self._fields["Frame.next_stmt"])
         if statement:  # null while a BiF or compiled code runs
-            self._count("Frame.next_stmt", self._has_place(statement), f"Frame {frame:#x}, next_stmt {statement:#x}")
+            right = self._is_statement(statement)
+            self._count("Frame.next_stmt", right, f"Frame {frame:#x}, next_stmt {statement:#x}")
+
+    def _kind(self, function: int) -> None:
+        """A BiF has no body, a script's function that runs has one. Only BiFs prove the field: 0 is found anywhere."""
+        f = self._fields
+        kind = int.from_bytes(self._read(function + f["Func.kind"], f["sizeof.Func.kind"]), "little")
+        bodies = self._read(function + f["Func.bodies"], 16)
+        bif = self._word(bodies, 0) == self._word(bodies, 8)
+        if bif or kind != 0:
+            self._count(
+                "Func.kind", kind == bif, f"{kind} for function {function:#x}, which is {'a' if bif else 'no'} BiF"
+            )
 
     def _callee(self, call: int, function: int) -> None:
+        if call:
+            self._count("CallInfo.call", self._is_object(call), f"call {call:#x}")
+        found = self._called(call)
+        if found:
+            self._count(CALLEE[0], found == function, f"call {call:#x} of {found:#x}, not {function:#x}")
+
+    def _called(self, call: int) -> int:
+        """The function whose name a call expression holds; 0 if it calls something else than a name, or is none."""
         f = self._fields
-        if not call or not {"CallExpr.func", "Expr.tag", "NameExpr.id", "ID.val", "FuncVal.func_val"} <= f.keys():
-            return
+        if not f.keys() >= set(CALLEE) or not self._is_object(call):
+            return 0
         name = self._pointer(call + f["CallExpr.func"])
         tag = self._read(name + f["Expr.tag"], f["sizeof.Expr.tag"])
-        if self._is_object(name) and any(tag) != EXPR_NAME:  # what is called is not a name
-            return
-        value = self._pointer(self._pointer(name + f["NameExpr.id"]) + f["ID.val"])
-        found = self._pointer(value + f["FuncVal.func_val"])
-        self._count("CallExpr.func", found == function, f"call {call:#x} of {found:#x}, not {function:#x}")
+        if not self._is_object(name) or int.from_bytes(tag, "little") != EXPR_NAME:
+            return 0
+        return self._pointer(
+            self._pointer(self._pointer(name + f["NameExpr.id"]) + f["ID.val"]) + f["FuncVal.func_val"]
+        )
 
     def _is_object(self, at: int) -> bool:
         low, high = self._target.data
@@ -171,20 +289,34 @@ class StackCheck:
         return low <= vptr < high if high else vptr != 0
 
     def _is_func(self, at: int) -> bool:
-        if not self._is_object(at):
-            return False
-        kind = self._read(at + self._fields["Func.kind"], self._fields["sizeof.Func.kind"])
-        return bool(kind) and int.from_bytes(kind, "little") <= 1
+        """Whether an object with a function's name lies there."""
+        if at not in self._functions and self._is_object(at):
+            name = at + self._fields["Func.name"]
+            if selfcheck.text(self._memory, self._layout.stdlib, name) is not None and len(self._functions) < MAX_LOOKS:
+                self._functions.add(at)
+        return at in self._functions
 
-    def _has_place(self, at: int) -> bool:
+    def _is_statement(self, at: int) -> bool:
+        """Whether a statement with a place lies there: no expression, whose tag would be that of a call."""
+        f = self._fields
         if not self._is_object(at):
             return False
-        location = self._pointer(at + self._fields["Obj.location"])
+        tag = self._read(at + f["Stmt.tag"], f["sizeof.Stmt.tag"]) if "Stmt.tag" in f else b""
+        location = self._pointer(at + f["Obj.location"])
         lines = [
-            int.from_bytes(self._read(location + self._fields[f], 4), "little")
-            for f in ("Location.first_line", "Location.last_line")
+            int.from_bytes(self._read(location + f[name], 4), "little")
+            for name in ("Location.first_line", "Location.last_line")
         ]
-        return bool(location) and any(lines) and max(lines) <= selfcheck.MAX_LINE
+        tagged = int.from_bytes(tag, "little") <= selfcheck.MAX_TAG
+        return tagged and bool(location) and any(lines) and max(lines) <= selfcheck.MAX_LINE
+
+    def _on_stack(self, frame: int) -> bool:
+        low, high = self._target.stack
+        return low <= frame < high if high else frame != 0
+
+    def _agree(self, *fields: str) -> None:
+        for field in fields:
+            self._count(field, True)
 
     def _count(self, field: str, right: bool, seen: str = "") -> None:
         if right:
@@ -193,8 +325,10 @@ class StackCheck:
             self.disagreed[field] += 1
             self.seen[field] = seen
 
+    # ---- reading
+
     def _read(self, at: int, length: int) -> bytes:
-        return self._memory.read(at, length) if 0 < at < 1 << 56 and length else b""
+        return self._memory.read(at, length) if 0 < at < 1 << 56 and length > 0 else b""
 
     @staticmethod
     def _word(data: bytes, at: int) -> int:
@@ -204,3 +338,8 @@ class StackCheck:
         """The 8 bytes there; 0 where nothing can be read."""
         data = self._read(at, 8)
         return self._word(data, 0) if len(data) == 8 else 0
+
+    def _vector(self, symbol: str) -> tuple[int, int, int]:
+        """begin, end and capacity of a std::vector; zeros where there is none."""
+        data = self._read(self._target.symbols.get(symbol, 0), 24)
+        return self._word(data, 0), self._word(data, 8), self._word(data, 16)

@@ -126,16 +126,17 @@ def _check(args: argparse.Namespace) -> int:
     checks = stackcheck.everything(found, table, memory)
     failed = [c for c in checks if not c.passed]
     if args.json:
-        rows = [{"what": c.what, "passed": c.passed, "evidence": c.evidence} for c in checks]
+        rows = [{"what": c.what, "passed": c.passed, "proven": c.proven, "evidence": c.evidence} for c in checks]
         report = {"pid": args.pid, "zeek_version": found.version, "layout": table.origin, "passed": not failed}
         print(json.dumps({**report, "checks": rows}, indent=2))
     else:
         print(f"process {args.pid}: Zeek {found.version}, {found.stdlib}, offsets of {table.origin}")
         for c in checks:
-            print(f"{'ok' if c.passed else 'FAILED':7} {c.what}: {c.evidence}")
+            print(f"{c.verdict:8} {c.what}: {c.evidence}")
     if failed:
         raise UnknownBuild(
-            f"the table of offsets ({table.origin}) does not fit this Zeek {found.version}: {failed[0].what}",
+            f"the table of offsets ({table.origin}) does not fit this Zeek {found.version}: "
+            f"{failed[0].what}: {failed[0].evidence}",
             selfcheck.HINT.format(exe=found.exe, pid=found.pid),
         )
     return 0

@@ -6,12 +6,16 @@ import argparse
 import shlex
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeekspy.cli import arguments
 
 if TYPE_CHECKING:
+    from zeekspy.cli.stop import Stop
+    from zeekspy.confine import Confinement
+    from zeekspy.output import Output
     from zeekspy.profile import Profile
     from zeekspy.session import Session
 
@@ -32,6 +36,13 @@ def add_parser(subparsers: Any) -> None:
     p.add_argument(
         "--engine", choices=("auto", "nonblocking"), default="auto", help="how to sample (auto); the target never stops"
     )
+    p.add_argument(
+        "--max-cpu",
+        type=arguments.percent,
+        default=2.0,
+        metavar="PERCENT",
+        help="of a core, for each target: the rate is lowered where sampling costs more (2)",
+    )
     p.add_argument("--offsets", type=Path, metavar="FILE", help="table of offsets to use")
     p.add_argument("--stats", type=Path, metavar="FILE", help="also write the counters there, as JSON")
     p.add_argument("command", nargs="*", metavar="COMMAND", help="after --: a Zeek to start and profile")
@@ -40,6 +51,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from zeekspy import export
+    from zeekspy.cli.stop import Stop
     from zeekspy.errors import NoSuchTarget, UsageError
     from zeekspy.output import Output
 
@@ -48,23 +60,29 @@ def run(args: argparse.Namespace) -> int:
     pids = list(dict.fromkeys(args.pid or []))
     form = export.by_name(args.format) if args.format else export.by_path(args.output or "")
     path = Path(args.output or _dated_name(pids, form.endings[0]))
-    output, stats = Output(path), None
-    try:
-        stats = Output(args.stats) if args.stats else None
-        profile, sessions = _record(args, pids)
-        if all(s.ended and not s.stats()["samples"] for s in sessions):
-            raise NoSuchTarget("the target exited before the first sample", "")
-        written = output.write(lambda out: form.write(profile, out))
-        if stats is not None:
-            stats.write(lambda out: write_stats(sessions, out))
-    finally:
-        output.discard()
-        if stats is not None:
-            stats.discard()
+    with Stop() as stop:  # also while the file is written
+        output, stats = Output(path), None
+        try:
+            stats = Output(args.stats) if args.stats else None
+            recording = _record(args, pids, [o for o in (output, stats) if o is not None], stop)
+            profile, sessions = recording.profile, recording.sessions
+            if all(s.ended and not s.stats()["samples"] for s in sessions):
+                raise recording.error or NoSuchTarget("the target exited before the first sample", "")
+            written = output.write(lambda out: form.write(profile, out))
+            if stats is not None:
+                stats.write(lambda out: write_stats(recording, out))
+        finally:
+            output.discard()
+            if stats is not None:
+                stats.discard()
     print("\n".join(summary(profile, sessions)), file=sys.stderr)
-    if str(path) != "-":
+    if not recording.confinement.confined:
+        print(f"not confined: {recording.confinement.why}", file=sys.stderr)
+    if str(written) != "-":
         print(f"{written}  open it with: {form.opens_with(written)}", file=sys.stderr)
-    return 0
+    if recording.error is not None:
+        raise recording.error
+    return 1 if output.rescued or (stats is not None and stats.rescued) else 0
 
 
 def _dated_name(pids: list[int], ending: str) -> str:
@@ -72,41 +90,69 @@ def _dated_name(pids: list[int], ending: str) -> str:
     return f"zeekspy-{who}-{time.strftime('%Y%m%d-%H%M%S')}{ending}"
 
 
-def _record(args: argparse.Namespace, pids: list[int]) -> tuple[Profile, list[Session]]:
+@dataclass(frozen=True, slots=True)
+class Recording:
+    profile: Profile
+    sessions: list[Session]
+    confinement: Confinement
+    error: Exception | None
+    """What ended the sampling, or that of one target, before its time. What was sampled until then is there."""
+
+
+def _record(args: argparse.Namespace, pids: list[int], outputs: list[Output], stop: Stop) -> Recording:
     from zeekspy import session
     from zeekspy.cli.progress import Progress
-    from zeekspy.cli.stop import Stop
+    from zeekspy.confine import confine
+    from zeekspy.errors import LayoutError, ZeekspyError
     from zeekspy.spawn import Spawned
 
-    with Stop() as stop:
-        spawned = Spawned(args.command) if args.command else None
-        try:
-            attachments = [session.attach(pid, args.offsets) for pid in pids]
-            if spawned is not None:
-                attachments = [spawned.attach(args.offsets, stop.asked)]
-            sessions = [session.Session(a, args.hz, labels=(("pid", str(a.target.pid)),)) for a in attachments]
-            with Progress(sys.stderr) as progress:
+    spawned = Spawned(args.command) if args.command else None
+    error: Exception | None = None
+    try:
+        attachments = [session.attach(pid, args.offsets) for pid in pids]
+        if spawned is not None:
+            attachments = [spawned.attach(args.offsets, stop.asked)]
+        sessions = [session.Session(a, args.hz, labels=(("pid", str(a.target.pid)),)) for a in attachments]
+        confinement = confine(
+            [a.target.pid for a in attachments],
+            {s.stats()["engine"] for s in sessions},
+            folders=[folder for o in outputs for folder in o.folders],
+            child=spawned.pid if spawned is not None else 0,
+        )
+        with Progress(sys.stderr) as progress:
+            try:
+                for elapsed in session.run(sessions, args.duration, args.max_cpu):
+                    progress.show(elapsed, sessions)
+                    if stop.asked():
+                        break
+            except LayoutError:
+                raise
+            except (ZeekspyError, MemoryError) as e:
+                error = e
+            for s in sessions:
                 try:
-                    for elapsed in session.run(sessions, args.duration):
-                        progress.show(elapsed, sessions)
-                        if stop.asked():
-                            break
-                finally:
-                    for s in sessions:
-                        s.finish()
-        finally:
-            if spawned is not None:
-                spawned.end()
-    profile = session.merge(sessions)
+                    s.finish()
+                except LayoutError as e:
+                    s.error = s.error or e
+    finally:
+        if spawned is not None:
+            spawned.end()
+    right = [s for s in sessions if not isinstance(s.error, LayoutError)]
+    error = error or next((s.error for s in sessions if s.error is not None), None)
+    if error is not None and not right:
+        raise error
+    profile = session.merge(right)
     profile.meta["command"] = shlex.join(["zeekspy", *sys.argv[1:]])
-    return profile, sessions
+    return Recording(profile, right, confinement, error)
 
 
-def write_stats(sessions: list[Session], out: Any) -> None:
+def write_stats(recording: Recording, out: Any) -> None:
     """One JSON object; for several targets a list of them."""
     import json
 
-    rows = [{**s.stats(), "pid": s.attachment.target.pid} for s in sessions]
+    c = recording.confinement
+    common = {"confined": c.confined, "confined_why": c.why, "capabilities": c.capabilities}
+    rows = [{**s.stats(), "pid": s.attachment.target.pid, **common} for s in recording.sessions]
     out.write((json.dumps(rows[0] if len(rows) == 1 else rows, indent=2) + "\n").encode())
 
 
@@ -122,8 +168,18 @@ def summary(profile: Profile, sessions: list[Session]) -> list[str]:
             f"unreadable {c['unreadable']}, missed {c['missed']}; {c['hz_achieved']:g} of {c['hz_asked']:g} Hz, "
             f"engine {c['engine']}" + (f"; {s.ended}" if s.ended else "")
         )
+        if c["hz_lowered_to"]:
+            lines.append(
+                f"  the rate was lowered to {c['hz_lowered_to']:.4g} Hz: sampling cost more than it may (--max-cpu) or "
+                "could not keep up"
+            )
         if not c["samples"]:
             lines.append("  no samples: the recording ended before the first one was due")
         elif not c["script"]:
             lines.append("  no script was running in any sample: the profile holds only core and idle time")
+        elif c["layout_unproven"]:
+            lines.append(
+                f"  warning: no stack has shown that the offsets of {c['layout']} are right for "
+                f"{', '.join(c['layout_unproven'])}: functions or lines may be wrong or missing"
+            )
     return lines

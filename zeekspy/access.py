@@ -24,14 +24,14 @@ def explain(pid: int) -> tuple[str, str]:
         owner = _owner(pid)
         if owner is not None and owner != os.geteuid() and not root:
             return f"it belongs to uid {owner}, zeekspy runs as uid {os.geteuid()}", "Run zeekspy as root (sudo)."
-        if not root and owner == os.geteuid() and _hidden(pid):
+        if not root and owner == os.geteuid() and hidden(pid):
             return (
                 "its executable has file capabilities (setcap), which makes the kernel protect it",
                 "Run zeekspy as root (sudo).",
             )
-        if _yama() >= 1 and not root:
+        if yama() >= 1 and not root:
             return (
-                f"the kernel's Yama module forbids it (kernel.yama.ptrace_scope = {_yama()})",
+                f"the kernel's Yama module forbids it (kernel.yama.ptrace_scope = {yama()})",
                 "Run zeekspy as root (sudo), or allow it: sysctl kernel.yama.ptrace_scope=0.",
             )
         if root:
@@ -41,7 +41,7 @@ def explain(pid: int) -> tuple[str, str]:
                 "securityContext.capabilities.add: [SYS_PTRACE]), or run zeekspy on the host.",
             )
         return "zeekspy lacks the capability CAP_SYS_PTRACE", "Run zeekspy as root (sudo)."
-    if _yama() == 3:
+    if yama() == 3:
         return (
             "the kernel's Yama module forbids it to everyone (kernel.yama.ptrace_scope = 3)",
             "That setting holds until the next boot; boot with another one.",
@@ -53,26 +53,34 @@ def explain(pid: int) -> tuple[str, str]:
 
 
 def _may_ptrace() -> bool:
+    return bool(capabilities() >> CAP_SYS_PTRACE & 1)
+
+
+def capabilities() -> int:
+    """The effective capabilities of this process, as a mask."""
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("CapEff:"):
-                return bool(int(line.split()[1], 16) >> CAP_SYS_PTRACE & 1)
-    except (OSError, ValueError, IndexError):
-        pass
-    return os.geteuid() == 0
+        return int(status("self")["CapEff"], 16)
+    except (KeyError, ValueError):
+        return (1 << 64) - 1 if os.geteuid() == 0 else 0
+
+
+def status(pid: int | str) -> dict[str, str]:
+    """/proc/PID/status, field by field; empty if there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
 def _owner(pid: int) -> int | None:
     try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("Uid:"):
-                return int(line.split()[1])
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
+        return int(status(pid)["Uid"].split()[0])
+    except (KeyError, ValueError, IndexError):
+        return None
 
 
-def _hidden(pid: int) -> bool:
+def hidden(pid: int) -> bool:
     """Whether the process is not dumpable: root owns its files in /proc then."""
     try:
         return os.stat(f"/proc/{pid}/mem").st_uid != os.geteuid()
@@ -80,7 +88,8 @@ def _hidden(pid: int) -> bool:
         return False
 
 
-def _yama() -> int:
+def yama() -> int:
+    """kernel.yama.ptrace_scope: 0 where there is no such module."""
     try:
         return int(YAMA.read_text())
     except (OSError, ValueError):

@@ -1,87 +1,187 @@
-"""The file a recording goes to: known to be writable before sampling starts, complete or absent at the end."""
+"""The file a recording goes to: known to be writable before sampling starts, complete or absent at the end.
+
+All that must be opened for writing is opened here at once: a confined process (``confine.py``) can open nothing later.
+"""
 
 from __future__ import annotations
 
+import io
 import os
+import secrets
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
 from zeekspy.errors import FileError
+
+SPARES = ("/dev/shm",)
+"""Where, after the temporary folder, a recording is rescued to: memory, for when every disk is full."""
 
 
 class Output:
     """A file to be written later. Opening it raises FileError where that will not be possible.
 
-    The content goes to a temporary file beside it, which takes its place when it is whole. Devices, pipes and ``-``
-    (standard output) are written directly.
+    The content goes to a file without a name in the same folder, which takes the path's place when it is whole.
+    Devices, pipes and ``-`` (standard output) are written directly; opening a named pipe waits for its reader.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ending: str = "") -> None:
+        """``ending`` is what the name of a file shall have that the content must be rescued to; the path's if empty."""
         self.path = path
-        self._temporary: Any = None
-        self._direct = str(path) == "-" or _is_special(path)
-        if self._direct:
-            return
-        if path.is_dir():
-            raise FileError(f"cannot write {path}: it is a directory", "Give a file's name with -o.")
-        if path.exists() and not os.access(path, os.W_OK):
-            raise FileError(f"cannot write {path}: permission denied", "Give another file with -o.")
+        self.rescued = False
+        """Whether the content had to go elsewhere."""
+        self._new: _NewFile | None = None
+        self._direct: int | None = None
         try:
-            self._temporary = tempfile.NamedTemporaryFile(  # noqa: SIM115 - lives until write or discard
-                dir=path.parent, prefix=f".{path.name}.", delete=False
-            )
+            if str(path) == "-":
+                self._direct = _standard_output()
+            elif _is_special(path):
+                self._direct = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            else:
+                self._new = self._open(Path(os.path.realpath(path)))
         except OSError as e:
             raise FileError(f"cannot write {path}: {e.strerror}", "Give a file in another folder with -o.") from None
+        self._spares = list(_spares(ending or "".join(path.suffixes[-2:])))
+
+    def _open(self, path: Path) -> _NewFile:
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            return _NewFile(path.parent, path.name)
+        if stat.S_ISDIR(mode):
+            raise FileError(f"cannot write {self.path}: it is a directory", "Give a file's name with -o.")
+        if not os.access(path, os.W_OK):
+            raise FileError(f"cannot write {self.path}: permission denied", "Give another file with -o.")
+        return _NewFile(path.parent, path.name)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where files may yet appear."""
+        return [new.folder for new in (self._new, *self._spares) if new is not None]
 
     def write(self, content: Callable[[BinaryIO], None]) -> Path:
-        """Writes the file and returns its path: another one, in the temporary folder, if the disk is full by now."""
-        if self._direct:
-            return self._write_direct(content)
-        assert self._temporary is not None
+        """Writes the file and returns its path: that of another, said on standard error, where it cannot be written."""
+        buffer = io.BytesIO()
+        content(buffer)
+        data = buffer.getvalue()
         try:
-            with self._temporary as out:
-                content(out.file)
-                out.flush()
-            os.chmod(out.name, 0o666 & ~_umask())
-            os.replace(out.name, self.path)
+            if self._new is not None:
+                self._new.publish(data)
+            elif self._direct is not None:
+                _write_all(self._direct, data)
         except OSError as e:
+            return self._rescue(data, e)
+        finally:
             self.discard()
-            return self._rescue(content, e)
         return self.path
 
-    def _write_direct(self, content: Callable[[BinaryIO], None]) -> Path:
-        try:
-            if str(self.path) == "-":
-                content(sys.stdout.buffer)
-                sys.stdout.buffer.flush()
-            else:
-                with open(self.path, "wb") as out:
-                    content(out)
-        except BrokenPipeError:
-            raise
-        except OSError as e:
-            return self._rescue(content, e)
-        return self.path
-
-    def _rescue(self, content: Callable[[BinaryIO], None], error: OSError) -> Path:
-        print(f"zeekspy: cannot write {self.path}: {error.strerror}; using the temporary folder", file=sys.stderr)
-        suffix = "".join(self.path.suffixes) or ".pb.gz"
-        try:
-            with tempfile.NamedTemporaryFile(prefix="zeekspy-", suffix=suffix, delete=False) as out:
-                content(cast(BinaryIO, out.file))
-        except OSError as e:
-            raise FileError(f"cannot write {out.name} either: {e.strerror}", "Free some disk space.") from None
-        return Path(out.name)
+    def _rescue(self, data: bytes, error: OSError) -> Path:
+        self.rescued = True
+        here = "standard output" if str(self.path) == "-" else self.path
+        for spare in self._spares:
+            try:
+                spare.publish(data)
+            except OSError:
+                continue
+            found = spare.folder / spare.name
+            with suppress(OSError):
+                print(f"zeekspy: cannot write {here}: {error.strerror}; it is in {found}", file=sys.stderr)
+            return found
+        raise FileError(
+            f"cannot write {here}: {error.strerror}, nor a file in {tempfile.gettempdir()}",
+            "Free some disk space.",
+        )
 
     def discard(self) -> None:
-        """Takes the temporary file away; harmless after write."""
-        if self._temporary is not None:
-            self._temporary.close()
-            Path(self._temporary.name).unlink(missing_ok=True)
+        """Takes away what has no name yet; harmless after write."""
+        for new in (self._new, *self._spares):
+            if new is not None:
+                new.discard()
+        if self._direct is not None and self._direct > 2:
+            os.close(self._direct)
+        self._direct = None
+
+
+class _NewFile:
+    """A new file that gets its name when it is whole. OSError if the folder does not allow that.
+
+    Until then it has none, and nothing remains of it whatever happens to this process; where the file system has no
+    such files (O_TMPFILE), it has a hidden one.
+    """
+
+    def __init__(self, folder: Path, name: str, mode: int = 0o666) -> None:
+        self.folder = folder
+        self.name = name
+        self._hidden: str | None = None
+        # The folder is kept, so that its path need be neither valid nor accessible later.
+        self._at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fd = -1
+        try:
+            with suppress(FileNotFoundError):
+                os.stat(name, dir_fd=self._at)  # a name that cannot be is refused now
+            self._fd = self._open(mode)
+        except OSError:
+            self.discard()
+            raise
+
+    def _open(self, mode: int) -> int:
+        try:
+            return os.open(self.folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode)
+        except OSError:
+            pass  # which error a file system without such files gives is not agreed on; a real one comes again
+        hidden = _unused_name()
+        fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode, dir_fd=self._at)
+        self._hidden = hidden
+        return fd
+
+    def publish(self, data: bytes) -> None:
+        _write_all(self._fd, data)
+        os.fsync(self._fd)
+        if self._hidden is None:
+            hidden = _unused_name()
+            os.link(f"/proc/self/fd/{self._fd}", hidden, src_dir_fd=self._at, dst_dir_fd=self._at)
+            self._hidden = hidden
+        os.replace(self._hidden, self.name, src_dir_fd=self._at, dst_dir_fd=self._at)
+        self._hidden = None
+
+    def discard(self) -> None:
+        if self._hidden is not None:
+            with suppress(OSError):
+                os.unlink(self._hidden, dir_fd=self._at)
+            self._hidden = None
+        for fd in (self._fd, self._at):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._at = -1
+
+
+def _spares(ending: str) -> Iterator[_NewFile]:
+    """Files elsewhere that nobody but this user can read."""
+    for folder in (tempfile.gettempdir(), *SPARES):
+        try:
+            yield _NewFile(Path(folder), f"zeekspy-{secrets.token_hex(4)}{ending}", 0o600)
+        except OSError:
+            continue
+
+
+def _unused_name() -> str:
+    return f".zeekspy-{secrets.token_hex(8)}"
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _standard_output() -> int:
+    if sys.stdout is None:  # Python found descriptor 1 closed
+        raise FileError("cannot write to standard output: it is closed", "Give a file with -o.")
+    return sys.stdout.fileno()
 
 
 def _is_special(path: Path) -> bool:
@@ -90,9 +190,3 @@ def _is_special(path: Path) -> bool:
     except OSError:
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from zeekspy import session
@@ -27,6 +28,10 @@ class Spawned:
             raise UsageError(f"cannot start {command[0]}: {e.strerror}", "Give a command that runs Zeek.") from None
         self._name = command[0]
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def attach(self, offsets: Path | None, stop: Callable[[], bool]) -> Attachment:
         """Attaches as soon as it is a Zeek in running order. NoSuchTarget if it ends before that."""
         until = time.monotonic() + PATIENCE
@@ -34,7 +39,7 @@ class Spawned:
             try:
                 found = session.attach(self._process.pid, offsets)
                 if len(found.checks) > 1 and "not there yet" not in found.checks[-1].evidence:
-                    return found
+                    return replace(found, from_start=True)
                 late: Exception | None = None
             except (UnknownBuild, NotZeek, NoSuchTarget) as e:
                 late = e

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import functools, os, sys
 from importlib import metadata
 # All that may lie in folders only root can enter is looked at before root is left.
 metadata.version = functools.cache(metadata.version)
-from zeekspy import access, cli, dwarf, session, spawn, output
+from zeekspy import access, cli, confine, dwarf, session, spawn, output
 from zeekspy.export import pprof_read
 from zeekspy.offsets import tables
 cli.parser(), tables()
@@ -97,6 +98,19 @@ def untouched(target: subprocess.Popen[bytes]) -> bool:
         assert fields["TracerPid"] == "0"
         assert fields["State"][0] not in "Tt", fields["State"]
     return True
+
+
+def recording(profiler: subprocess.Popen[bytes], timeout: float = 30) -> bool:
+    """Waits until zeekspy has attached and confined itself; False if it ends before that."""
+    deadline = time.monotonic() + timeout
+    while profiler.poll() is None and time.monotonic() < deadline:
+        try:
+            if "\nSeccomp:\t2\n" in Path(f"/proc/{profiler.pid}/status").read_text():
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            break
+        time.sleep(0.002)
+    return False
 
 
 def checksum_after(target: subprocess.Popen[bytes]) -> str:

@@ -34,10 +34,10 @@ def test_explain(
     remedy: str,
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: uid)
-    for name, value in {"_may_ptrace": may_ptrace, "_yama": yama}.items():
+    for name, value in {"_may_ptrace": may_ptrace, "yama": yama}.items():
         monkeypatch.setattr(access, name, lambda value=value: value)
     monkeypatch.setattr(access, "_owner", lambda pid: owner)
-    monkeypatch.setattr(access, "_hidden", lambda pid: hidden)
+    monkeypatch.setattr(access, "hidden", lambda pid: hidden)
     message, hint = access.explain(7)
     assert reason in message
     assert remedy in hint
@@ -50,4 +50,4 @@ def test_explain(
 def test_what_is_read_of_this_process() -> None:
     assert access._owner(os.getpid()) == os.geteuid()
     assert access._owner(1 << 22) is None
-    assert not access._hidden(1 << 22)
+    assert not access.hidden(1 << 22)

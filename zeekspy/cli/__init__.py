@@ -58,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output has left; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has left; Python would complain once more when it flushes at exit. A pipe takes the
+        # rest: a confined process cannot open /dev/null for writing.
+        os.dup2(os.pipe()[1], sys.stdout.fileno())
         return 1
     except MemoryError:
         print("zeekspy: out of memory", file=sys.stderr)

@@ -35,6 +35,12 @@ def seconds(text: str) -> float:
     return value
 
 
+def percent(text: str) -> float:
+    if not re.fullmatch(r"\d{1,5}(\.\d{1,6})?", text, re.ASCII) or float(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage; give a number above 0")
+    return float(text)
+
+
 def count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999999")

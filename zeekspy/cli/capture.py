@@ -33,13 +33,15 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from zeekspy import capture, session
     from zeekspy.cli.stop import Stop
+    from zeekspy.confine import confine
     from zeekspy.errors import NoSuchTarget
     from zeekspy.output import Output
 
-    output = Output(args.output)
+    output = Output(args.output, ".jsonl.gz")
     try:
         with Stop() as stop:
             attachment = session.attach(args.pid, args.offsets)
+            confine([args.pid], folders=output.folders)
             stops: list[tuple[bool, capture.Segments]] = []
             try:
                 while len(stops) < args.n and not stop.asked():
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         output.discard()
     busy = sum(1 for non_empty, _ in stops if non_empty)
     print(f"{written}: {len(stops)} stops, {busy} with a script stack", file=sys.stderr)
-    return 0
+    return 1 if output.rescued else 0
 
 
 def _stop(attachment: Any) -> tuple[bool, Any]:

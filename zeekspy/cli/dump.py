@@ -50,8 +50,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _live(pid: int, offsets: Path | None) -> tuple[str, Stack, int]:
     from zeekspy import session
+    from zeekspy.confine import confine
 
     attachment = session.attach(pid, offsets)
+    confine([pid])
     return (attachment.target.version, *now(attachment))
 
 

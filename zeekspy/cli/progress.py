@@ -26,9 +26,8 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
-        if self._terminal and self._due:
-            self._out.write("\r\x1b[K")
-            self._out.flush()
+        if self._due:
+            self._write("\r\x1b[K")
 
     def show(self, elapsed: float, sessions: Sequence[Session]) -> None:
         """Elapsed time, samples, script/core/idle shares and the three hottest bodies."""
@@ -44,5 +43,13 @@ class Progress:
         for name, share in hottest(sessions[0].profile):
             line += f"  {name} {100 * share:.0f} %"
         width = shutil.get_terminal_size().columns
-        self._out.write("\r" + line[: max(1, width - 1)] + "\x1b[K")
-        self._out.flush()
+        self._write("\r" + line[: max(1, width - 1)] + "\x1b[K")
+
+    def _write(self, text: str) -> None:
+        if not self._terminal:
+            return
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except OSError:  # the terminal has gone; what was sampled is still to be written
+            self._terminal = False

@@ -61,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     form = export.by_name(args.format) if args.format else export.by_path(args.output or "")
     path = Path(args.output or _dated_name(pids, form.endings[0]))
     with Stop() as stop:  # also while the file is written
-        output, stats = Output(path), None
+        output, stats = Output(path, form.endings[0]), None
         try:
-            stats = Output(args.stats) if args.stats else None
+            stats = Output(args.stats, ".json") if args.stats else None
             recording = _record(args, pids, [o for o in (output, stats) if o is not None], stop)
             profile, sessions = recording.profile, recording.sessions
             if all(s.ended and not s.stats()["samples"] for s in sessions):

@@ -64,6 +64,9 @@ class Values:
         self.wall_ns += wall_ns
 
 
+Chain = tuple[tuple[str, str, int], ...]
+"""A line in compiled code: (function, file, line) of the body, then of every function inlined into it on the way."""
+
 Labels = tuple[tuple[str, str], ...]
 """Sorted (key, value) pairs of a sample: node, pid."""
 
@@ -85,6 +88,16 @@ class Profile:
     meta: dict[str, Any] = field(default_factory=dict)
     times: Timeline | None = None
     """When the samples were taken, where that was kept: all of them, or the latest."""
+    calls: dict[Frame, int] = field(default_factory=dict)
+    """How often bodies ran, counted by Zeek itself: exact. Keys as body_key makes them.
+
+    A body that is not in it was not called or, if it has samples, cannot be counted: BiFs, inlined bodies, those
+    compiled by ZAM before Zeek 9.0.
+    """
+    calls_ns: int = 0
+    """The time over which calls were counted; 0 if they were not."""
+    instructions: dict[Chain, int] = field(default_factory=dict)
+    """How many ZAM instructions ran on a line, exact, from Zeek 9.0 on."""
 
     def add(self, stack: Stack, labels: Labels, count: int, cpu_ns: int, wall_ns: int) -> None:
         key = (stack, labels)
@@ -92,6 +105,14 @@ class Profile:
         if values is None:
             values = self.samples[key] = Values()
         values.add(count, cpu_ns, wall_ns)
+
+    def add_calls(self, other: Profile) -> None:
+        """Adds what was counted beside another profile's samples, at the same time as this one's."""
+        for key, n in other.calls.items():
+            self.calls[key] = self.calls.get(key, 0) + n
+        for chain, n in other.instructions.items():
+            self.instructions[chain] = self.instructions.get(chain, 0) + n
+        self.calls_ns = max(self.calls_ns, other.calls_ns)
 
     def __iter__(self) -> Iterator[tuple[Stack, Labels, Values]]:
         for (stack, labels), values in self.samples.items():

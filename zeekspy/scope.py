@@ -44,7 +44,7 @@ class GlobalScope:
         return self._number(local + (16 if self._stdlib == "libc++" else 40), 8)
 
     def functions(self) -> list[int]:
-        """Addresses of the Funcs that are values of globals now, each once; [] if the scope cannot be found."""
+        """Addresses of the Funcs with bodies that are values of globals now, each once; [] if there is no scope."""
         f, local = self._fields, self._local()
         if not local:
             return []
@@ -54,7 +54,9 @@ class GlobalScope:
         wanted = zeek_types.func_tag(self._target.version)
         ids = [at for at, tag in zip(ids, tags, strict=True) if tag and int.from_bytes(tag, "little") == wanted]
         values = [v for v in self._pointers(ids, f["ID.val"]) if v]
-        return list(dict.fromkeys(p for p in self._pointers(values, f["FuncVal.func_val"]) if p))
+        funcs = list(dict.fromkeys(p for p in self._pointers(values, f["FuncVal.func_val"]) if p))
+        kinds = self._memory.read_many([at + f["Func.kind"] for at in funcs], f["sizeof.Func.kind"])
+        return [at for at, kind in zip(funcs, kinds, strict=True) if kind and not any(kind)]  # 1 is a BiF
 
     # ---- where it is
 
@@ -95,7 +97,8 @@ class GlobalScope:
         """Addresses of the IDs of a std::map<std::string, IDPtr>, level by level."""
         libcxx = self._stdlib == "libc++"
         left, right, root, value = (0, 8, 8, 56) if libcxx else (16, 24, 16, 32 + _STRING_SIZE[self._stdlib])
-        level, found = [n for n in [self._pointer(local + root)] if n], []
+        found: list[int] = []
+        level = [n for n in [self._pointer(local + root)] if n]
         while level and len(found) < MAX_GLOBALS:
             nodes = self._memory.read_many(level, value + 8)
             nodes = [n for n in nodes if len(n) == value + 8]
@@ -135,7 +138,7 @@ class GlobalScope:
 
 
 def loads(code: bytes, at: int, arch: str) -> Iterator[int]:
-    """Addresses that the machine code at ``at`` loads 8 bytes from, and knows when it is linked; each once, in order."""
+    """Fixed addresses that the machine code at ``at`` loads 8 bytes from; each once, in order."""
     found = _loads_x86(code, at) if arch == "x86_64" else _loads_arm(code, at) if arch == "aarch64" else iter(())
     yield from dict.fromkeys(a for a in found if _plausible(a))
 

@@ -109,11 +109,11 @@ class Session:
         self._labels = labels
         self._nameless = 0  # samples with a frame whose function could not be told; a lost line does not count
         self._table, self._known = attachment.stack_table(), 0
+        self._calls = attachment.call_counter()  # before the sampler, whose time begins when it is made
         self._sampler = Sampler(attachment.walker(), attachment.target.pid, hz, random.getrandbits(64))
         self._stack_check = StackCheck(attachment.target, attachment.layout, attachment.memory)
         self._stack_check.look_back()
         self._cpu_at_start = _own_cpu()
-        self._calls = attachment.call_counter()
         self._began = time.monotonic()
 
     def poll(self, budget_ns: int = POLL_NS) -> Batch:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from zeekspy import _core
 from zeekspy.profile import Body, Frame, Stack
 
-UNKNOWN_TAG = 0xFF
+
+class FoundBody(NamedTuple):
+    """A body that definitions name."""
+
+    key: Frame
+    """As profile.body_key makes it of the body's frames."""
+    stmt: int
+    """Address of its top statement."""
+    zam: bool
+    """Compiled by ZAM: the statement is a ZBody."""
 
 
 class StackTable:
@@ -18,6 +29,7 @@ class StackTable:
         self._bodies: list[tuple[Body, ...]] = []
         self._frames: list[Frame] = []
         self._stacks: list[Stack] = []
+        self._found: list[FoundBody] = []
 
     def extend(self, definitions: _core.Definitions) -> None:
         """Adds what a Batch or Walker.definitions brought."""
@@ -26,12 +38,24 @@ class StackTable:
         for func in funcs:
             self._funcs.append(func)
             self._bodies.append(tuple(self._body(b) for b in func[2]))
+            self._found += self._find(func, self._bodies[-1])
         self._frames += [self._frame(*row) for row in frames]
         self._stacks += [tuple(self._frames[i] for i in ids) for ids in stacks]
 
     def stack(self, number: int) -> Stack:
         """The stack with this id, () for the empty one."""
         return self._stacks[number]
+
+    def bodies(self, start: int = 0) -> list[FoundBody]:
+        """Every body defined so far, from the ``start``-th on."""
+        return self._found[start:]
+
+    def _find(self, func: _core.FuncRow, bodies: tuple[Body, ...]) -> list[FoundBody]:
+        name, kind, rows = self._text(func[0]), _core.KINDS[func[1]], func[2]
+        return [
+            FoundBody(Frame(name, kind, None, None, body, len(bodies)), row[4], row[3] == self._zam_tag)
+            for body, row in zip(bodies, rows, strict=True)
+        ]
 
     def _text(self, number: int) -> str | None:
         return self._strings[number] if number else None

@@ -1,0 +1,199 @@
+"""How often every body ran, exactly: Zeek counts each execution of a statement, so nothing is sampled here.
+
+``Stmt.access_count`` (Stmt.h; 32 bits, it wraps) of a body's top statement is incremented whenever the interpreter
+executes the body, in every version. A body compiled by ZAM has ``ZBody.ncall`` instead, which counts every call from
+Zeek 9.0 on. Both are read a few times a second, all bodies in a few system calls, so that little is lost when the
+target exits, and no wrap is missed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zeekspy.errors import NoSuchTarget
+from zeekspy.layout import Layout
+from zeekspy.profile import Frame, Profile, body_key
+from zeekspy.scope import GlobalScope
+from zeekspy.stacks import FoundBody, StackTable
+from zeekspy.target import Target
+
+if TYPE_CHECKING:
+    from zeekspy._core import Memory, Walker
+
+SHARE = 0.002
+"""Of one CPU that reading may cost: what a reading took decides when the next one is due."""
+LATEST_S = 30.0
+"""Between two readings at most: a body would have to run 143 million times a second to wrap unseen."""
+MAX_BODIES = 1 << 16
+DEFINE_S = 0.005
+"""How long functions are looked at between two polls: a few samples at 1 kHz."""
+YOUNG_S = 60.0
+"""Until a process is that old, bodies are looked for again: scripts are being read, or compiled."""
+FIRST_AGAIN_S = 0.5
+
+
+@dataclass(slots=True)
+class _Count:
+    key: Frame
+    vptr: bytes
+    """Of the statement: freed memory, as at the target's end, has another one."""
+    last: int
+    total: int
+
+
+class CallCounter:
+    """The executions of every body of one target. ``from_start``: since the target's start, else since the first look.
+
+    The memory is this one's alone: no sampler's, whose reads are counted.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        layout: Layout,
+        memory: Memory,
+        walker: Walker,
+        table: StackTable,
+        *,
+        from_start: bool = False,
+    ) -> None:
+        self._target, self._fields, self._memory, self._walker = target, layout.fields, memory, walker
+        self._scope = GlobalScope(target, layout, memory)
+        self._table, self._taken = table, 0
+        self.from_start = from_start
+        self._interpreted: dict[int, _Count] = {}
+        self._compiled: dict[int, _Count] = {}
+        # Before Zeek 9.0, ZBody.ncall counts only under a profiling option of Zeek's.
+        self._ncall = layout.fields.get("ZBody.ncall") if "ZBody.inst_cnt" in layout.fields else None
+        self._access = layout.fields.get("Stmt.access_count")
+        self.began = time.monotonic()
+        self.until: float | None = None
+        """When the last good reading was, on the monotonic clock."""
+        self.exited = False
+        """The target had gone when it was read for the last time: the counts hold up to ``until``."""
+        self._next = self._next_look = self._wait = 0.0
+        self._grown_up = self.began + YOUNG_S - _age(target)
+        self._todo: list[int] = []
+        self._look()
+        while self._todo:
+            self._define(1.0)
+        self.read()
+
+    # ---- between polls
+
+    def poll(self) -> None:
+        """Reads when it is time to: at once while Zeek is terminating, else as seldom as SHARE asks for."""
+        now = time.monotonic()
+        with suppress(NoSuchTarget):
+            if self._todo:
+                self._define(DEFINE_S)
+            elif self._next_look <= now < self._grown_up:
+                self._look()
+        if now >= self._next or self._terminating():
+            self.read()
+
+    def finish(self) -> None:
+        """The last reading. If the target has exited, the one before it stays."""
+        with suppress(NoSuchTarget):
+            if self.from_start and self._target.alive():
+                self._look()
+                while self._todo:
+                    self._define(1.0)
+        self.read()
+
+    def know(self, bodies: Sequence[FoundBody]) -> None:
+        """Takes note of bodies, which may be known already."""
+        new = [b for b in bodies if b.stmt and b.stmt not in (self._compiled if b.zam else self._interpreted)]
+        if not new or len(self._interpreted) + len(self._compiled) + len(new) > MAX_BODIES:
+            return
+        try:
+            vptrs = self._memory.read_many([b.stmt for b in new], 8)
+        except NoSuchTarget:
+            return
+        for body, vptr in zip(new, vptrs, strict=True):
+            known = self._compiled if body.zam else self._interpreted
+            if len(vptr) == 8 and not (body.zam and self._ncall is None):
+                known[body.stmt] = _Count(body.key, vptr, 0 if self.from_start else -1, 0)
+
+    def read(self) -> bool:
+        """Reads all counts. False if the target has gone."""
+        began = time.monotonic()
+        try:
+            if not self._target.alive():
+                raise NoSuchTarget("the target has exited")
+            if self._access is not None:
+                self._read(self._interpreted, self._access, 4)
+            if self._ncall is not None:
+                self._read(self._compiled, self._ncall, 8)
+        except NoSuchTarget:
+            self.exited = True
+            return False
+        self.until = began
+        self._next = began + min(max((time.monotonic() - began) / SHARE, 0.05), LATEST_S)
+        return True
+
+    def counts(self) -> dict[Frame, int]:
+        """Executions by body, as profile.body_key names it. Bodies that cannot be told apart are added up."""
+        result: dict[Frame, int] = {}
+        for known in (self._interpreted, self._compiled):
+            for count in known.values():
+                result[count.key] = result.get(count.key, 0) + count.total
+        return result
+
+    def into(self, profile: Profile) -> None:
+        """Puts what was counted into ``profile``: bodies that were called, and those that have samples."""
+        sampled = {body_key(frame) for stack, _, _ in profile for frame in stack}
+        profile.calls = {key: n for key, n in self.counts().items() if n or key in sampled}
+        if self.until is not None:
+            profile.calls_ns = round((self.until - self.began) * 1e9)
+        profile.meta["calls"] = {
+            "since": "start" if self.from_start else "attach",
+            "bodies": len(self._interpreted) + len(self._compiled),
+            "before_end_s": round(time.monotonic() - self.until, 3) if self.exited and self.until is not None else 0.0,
+        }
+
+    # ---- one by one
+
+    def _read(self, known: dict[int, _Count], offset: int, size: int) -> None:
+        wrap = (1 << 8 * size) - 1
+        for count, data in zip(
+            known.values(), self._memory.read_many(list(known), offset + size) if known else [], strict=True
+        ):
+            if len(data) < offset + size or data[:8] != count.vptr:
+                continue
+            now = int.from_bytes(data[offset:], "little")
+            count.total += now - count.last & wrap if count.last >= 0 else 0
+            count.last = now
+
+    def _terminating(self) -> bool:
+        at = self._target.symbols.get("terminating")
+        try:
+            return bool(at) and self._memory.read(at or 0, 1) not in (b"", b"\0")
+        except NoSuchTarget:
+            return False
+
+    def _look(self) -> None:
+        """Looks for functions. While the process is young, it is done again: after 0.5 s, 1 s, 2 s …"""
+        self._todo = self._scope.functions()
+        self._wait = 2 * self._wait or FIRST_AGAIN_S
+        self._next_look = time.monotonic() + self._wait
+
+    def _define(self, budget: float) -> None:
+        until = time.monotonic() + budget
+        while self._todo and time.monotonic() < until:
+            self._walker.define(self._todo[:64])
+            del self._todo[:64]
+        self._table.extend(self._walker.definitions())
+        bodies = self._table.bodies(self._taken)
+        self._taken += len(bodies)
+        self.know(bodies)
+
+
+def _age(target: Target) -> float:
+    """Seconds since the process began."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - target.start_time / os.sysconf("SC_CLK_TCK")

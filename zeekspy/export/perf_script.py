@@ -1,0 +1,83 @@
+"""The text of ``perf script``, one event a sample, for FlameScope, stackcollapse-perf.pl and other tools of perf.
+
+Times are seconds since the epoch. A frame is ``address symbol (file:line)``, innermost first; perf's address is a
+number of ours here, and the first word of an event the node's name, or zeek.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from zeekspy.errors import FileError
+from zeekspy.export.sequence import Key, runs, untimed
+from zeekspy.export.text import printable
+from zeekspy.export.words import headline, why_empty
+from zeekspy.profile import Frame, Labels, Profile, display_name
+
+MOST_EVENTS = 5_000_000
+"""Samples that are written out. Each takes some hundred bytes: more would fill disks, and no reader takes them."""
+
+
+def write(profile: Profile, out: BinaryIO) -> None:
+    """All samples in order of time. Those without a time come evenly before the first that has one, and it is said.
+
+    Raises FileError for more than MOST_EVENTS samples.
+    """
+    count, without = profile.total().count, untimed(profile)
+    if count > MOST_EVENTS:
+        raise FileError(
+            f"{count} samples are too many for perf script's text, which has some lines for each of them.",
+            "Use -f speedscope or -f heatmap, which need less for each sample, or record for a shorter time.",
+        )
+    out.write(f"# zeekspy: {printable(headline(profile))}\n".encode())
+    if why_empty(profile):
+        out.write(f"# {why_empty(profile)}\n".encode())
+    if without:
+        out.write(
+            f"# {without} samples came without their times: these come first, at times that mean nothing\n".encode()
+        )
+    events = _events(profile, without)
+    if len({labels for _, labels, _ in profile}) > 1:
+        events.sort(key=lambda event: event[0])
+    numbers: dict[Frame, int] = {}
+    tails: dict[Key, tuple[str, bytes]] = {}
+    for key in profile.samples:
+        frames = "".join(_line(frame, numbers.setdefault(frame, len(numbers) + 1)) for frame in reversed(key[0]))
+        tails[key] = _head(key[1]), frames.encode()
+    lines: list[bytes] = []
+    for t_us, key in events:
+        head, tail = tails[key]
+        lines.append(b"%s %d.%06d: zeekspy:\n%s\n" % (head.encode(), t_us // 1_000_000, t_us % 1_000_000, tail))
+        if len(lines) >= 10_000:
+            out.write(b"".join(lines))
+            lines.clear()
+    out.write(b"".join(lines))
+
+
+def _events(profile: Profile, without: int) -> list[tuple[int, Key]]:
+    """(microseconds since the epoch, key), one a sample."""
+    start_us = max(0, profile.time_ns // 1000)
+    times = profile.times
+    first_us = times.times[0] if times is not None and len(times) else profile.duration_ns // 1000
+    gap_us = max(0, first_us) / max(without, 1) or profile.period_ns / 1000
+    events: list[tuple[int, Key]] = []
+    for t_us, key, count, _, _, step_us in runs(profile):
+        for i in range(count):
+            moment = start_us + (len(events) * gap_us if t_us is None else t_us + i * step_us)
+            events.append((max(0, int(moment)), key))
+    return events
+
+
+def _head(labels: Labels) -> str:
+    found = dict(labels)
+    name = "".join(c if c.isprintable() and not c.isspace() else "_" for c in found.get("node", "")) or "zeek"
+    pid = found.get("pid", "")
+    return f"{name} {pid if pid.isascii() and pid.isdigit() else 0}"
+
+
+def _line(frame: Frame, number: int) -> str:
+    body = frame.body
+    file, line = (frame.file, frame.line) if frame.file else (body.file, body.first_line) if body else (None, None)
+    place = "_".join(printable(f"{file}:{line}" if line else file).split()) if file else "zeek"
+    name = printable(display_name(frame)).replace(";", ":") or "?"
+    return f"\t{number:16x} {name} ({place})\n"

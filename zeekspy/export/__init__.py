@@ -39,6 +39,7 @@ FORMATS: dict[str, Format] = {
     for f in (
         Format("pprof", (".pb.gz", ".pprof"), "go tool pprof -http=: {}"),
         Format("collapsed", (".folded", ".collapsed"), "flamegraph.pl {} > flame.svg"),
+        Format("json", (".json",), "jq .bodies {}"),
         Format("text", (".txt",), "less {}"),
     )
 }

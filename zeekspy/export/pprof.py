@@ -9,6 +9,7 @@ What pprof has no field for is kept in comments that begin with ``#``, which its
 - ``#body [kind, name, [file, first_line, last_line] or null, bodies, flags]``: one a function, and only where the
   function's own fields do not say as much. Keyed by what it makes the function look like, not by an id, so that it
   outlives a merge by ``pprof -proto``.
+- ``#calls {…}``: how often bodies ran (pprof_calls.py).
 - ``#times …``: when the samples were taken (pprof_times.py).
 
 What a file does not keep of a Frame: the flag ``call``; ``inlined`` of an outermost frame; a line without a file, a
@@ -26,6 +27,7 @@ from typing import Any, BinaryIO
 from google.protobuf.message import EncodeError
 
 from zeekspy.errors import FileError
+from zeekspy.export.pprof_calls import comment as calls_comment
 from zeekspy.export.pprof_message import Message
 from zeekspy.export.pprof_times import comment as times_comment
 from zeekspy.profile import TOP_LEVEL, UNREADABLE, Body, Frame, Profile, Stack, display_name
@@ -67,6 +69,9 @@ def encode(profile: Profile) -> Any:
                 sample.label.add(key=tables.string(key), str=tables.string(value))
     for comment in [*_legend(meta), *([f"#meta {_json(meta)}"] if meta else []), *tables.bodies()]:
         message.comment.append(tables.string(comment))
+    counted = calls_comment(profile)
+    if counted is not None:
+        message.comment.append(tables.string(counted))
     times = times_comment(profile, message)
     if times is not None:
         message.comment.append(tables.string(times))
@@ -181,6 +186,7 @@ def _legend(meta: dict[str, Any]) -> Iterator[str]:
             known(("zeekspy_version", "zeekspy {}"), ("zeek_version", "Zeek {}"), ("layout", "layout {}")),
             known(("command", "command: {}")),
             known(("engine", "engine: {}"), ("hz_asked", "asked {} Hz"), ("hz_achieved", "achieved {} Hz")),
+            known(("engine_reason", "why this engine: {}")),
             known(*((key, f"{key} {{}}") for key in ("samples", "script", "core", "idle"))),
             known(*((key, f"{key} {{}}") for key in ("torn", "stale", "unreadable", "missed"))),
         ),

@@ -3,81 +3,59 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from typing import BinaryIO
 
-from zeekspy.profile import CORE, IDLE, Frame, Profile, display_name, own_and_total
+from zeekspy.export.bodies import Interval, Row, hottest, printable, rows
+from zeekspy.profile import Chain, Profile, short_file
 
-WIDE = 100
-"""Columns a terminal needs for total time and samples to be shown."""
+__all__ = ["Row", "hottest", "printable", "rows", "table", "write"]
+
+WIDE, FULL = 100, 150
+"""Columns a terminal needs for total time and samples to be shown, and for confidence intervals and calls."""
 _MIN_PLACE = 16
 _MIN_NAME = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One body: what was spent in it (own), and in it or what it called (total)."""
-
-    frame: Frame
-    """As profile.body_key makes it."""
-    own_cpu_ns: int
-    total_cpu_ns: int
-    own_samples: int
-    total_samples: int
-
-    @property
-    def name(self) -> str:
-        """The display name, safe for a terminal."""
-        name = printable(display_name(self.frame))
-        return f"{name} (inlined)" if "inlined" in self.frame.flags else name
-
-    @property
-    def place(self) -> str:
-        """``file:line`` of the body's beginning, empty where there is none."""
-        body = self.frame.body
-        return f"{printable(body.file)}:{body.first_line}" if body is not None and body.file else ""
-
-
-def rows(profile: Profile) -> list[Row]:
-    """Every body of the profile, ``<zeek core>`` and ``<idle>`` too, by own CPU time, then by total."""
-    cpu, count = own_and_total(profile, "cpu_ns"), own_and_total(profile, "count")
-    table = [Row(frame, *cpu[frame], *count[frame]) for frame in cpu]
-    return sorted(
-        table, key=lambda r: (-r.own_cpu_ns, -r.total_cpu_ns, -r.own_samples, -r.total_samples, r.name, r.place)
-    )
-
-
-def hottest(profile: Profile, n: int = 3) -> list[tuple[str, float]]:
-    """The ``n`` script bodies with the most CPU time of their own, as ``(name, share of all CPU time)``, 0 … 1."""
-    total = profile.total().cpu_ns
-    if total <= 0:
-        return []
-    hot = [r for r in rows(profile) if r.own_cpu_ns > 0 and r.frame not in (CORE, IDLE)]
-    return [(r.name, r.own_cpu_ns / total) for r in hot[:n]]
+_LINES = 60
+"""Lines of compiled code that are shown at most."""
 
 
 def write(profile: Profile, out: BinaryIO) -> None:
-    """The whole table, as wide as it gets, under a line with the totals."""
-    total = profile.total()
-    head = f"{total.count} samples, {total.cpu_ns / 1e9:.3f} s on the CPU, {total.wall_ns / 1e9:.3f} s of wall time\n\n"
-    out.write((head + table(profile, width=0)).encode("utf-8", "backslashreplace"))
+    """The whole table, as wide as it gets, under a line with the totals; below it what ZAM executed, by line."""
+    parts = [_head(profile), table(profile, width=0)]
+    if profile.instructions:
+        parts.append(instructions(profile))
+    out.write("\n".join(parts).encode("utf-8", "backslashreplace"))
+
+
+def _head(profile: Profile) -> str:
+    total, meta = profile.total(), profile.meta
+    parts = [
+        f"{total.count} samples",
+        f"{total.cpu_ns / 1e9:.3f} s on the CPU",
+        f"{total.wall_ns / 1e9:.3f} s of wall time",
+    ]
+    asked, achieved, missed = (meta.get(k) for k in ("hz_asked", "hz_achieved", "missed"))
+    if isinstance(asked, int | float) and isinstance(achieved, int | float):
+        parts.append(f"{achieved:.5g} of {asked:.5g} Hz")
+    if isinstance(missed, int):
+        parts.append(f"{missed} missed")
+    return ", ".join(parts) + "\n"
 
 
 def table(profile: Profile, width: int | None = None, limit: int | None = None) -> str:
     """The first ``limit`` bodies (default all) in lines of at most ``width`` columns.
 
-    ``width`` None is the terminal's, 0 is no bound. What a narrow table leaves out: samples and total time, then the
-    beginning of paths, then paths, then the end of names; below 50 columns lines are longer than asked. Percentages
-    are shares of all CPU time.
+    ``width`` None is the terminal's, 0 is no bound. What a narrow table leaves out: intervals and calls, samples and
+    total time, then the beginning of paths, then paths, then the end of names; below 50 columns lines are longer than
+    asked. Percentages are shares of all CPU time, with their 95 % confidence interval behind them (bodies.interval).
+    Calls are exact; the time of one, ``us/call``, is that of the body and what it called.
     """
     if width is None:
         width = shutil.get_terminal_size().columns
     found = rows(profile)
     shown = found if limit is None else found[:limit]
-    wide = width == 0 or width >= WIDE
+    heads = _heads(width, bool(profile.calls))
     total = profile.total().cpu_ns
-    numbers = [_numbers(r, total, wide) for r in shown]
-    heads = ["own %", "total %", "own ms", "total ms", "samples", "total"] if wide else ["own %", "total %", "own ms"]
+    numbers = [[_cell(r, head, total) for head in heads] for r in shown]
     widths = [max(len(h), *(len(n[i]) for n in numbers)) if numbers else len(h) for i, h in enumerate(heads)]
     fixed = sum(w + 2 for w in widths) + len("function  ")
     longest_name = max([len(r.name) for r in shown] + [len("body")])
@@ -89,28 +67,70 @@ def table(profile: Profile, width: int | None = None, limit: int | None = None) 
         right = f"  {_end(place, place_width)}" if place_width else ""
         return f"{left}  {kind:8}  {_beginning(name, name_width):{name_width}}{right}".rstrip() + "\n"
 
-    lines = [line(heads, "kind", "body", "file:line")]
+    lines = [line([h.strip() for h in heads], "kind", "body", "file:line")]
     lines += [line(n, r.frame.kind or "", r.name, r.place) for r, n in zip(shown, numbers, strict=True)]
     if len(found) > len(shown):
         lines.append(f"and {len(found) - len(shown)} more\n")
     return "".join(lines)
 
 
-def printable(text: str) -> str:
-    """``text`` with everything that could steer a terminal escaped: names come from the target's memory."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def instructions(profile: Profile, limit: int = _LINES) -> str:
+    """The lines on which ZAM executed most instructions, exact; inlined code stands behind what it is inlined into."""
+    found = sorted(profile.instructions.items(), key=lambda item: (-item[1], item[0]))
+    total = sum(profile.instructions.values()) or 1
+    lines = [f"ZAM instructions: {total} (exact)\n", "       %         count  line\n"]
+    lines += [f"{100 * n / total:8.1f}  {n:12}  {printable(_chain(chain))}\n" for chain, n in found[:limit]]
+    if len(found) > limit:
+        lines.append(f"and {len(found) - limit} more\n")
+    return "".join(lines)
 
 
-def _numbers(row: Row, total_cpu_ns: int, wide: bool) -> list[str]:
-    def share(ns: int) -> str:
-        return f"{100 * ns / total_cpu_ns:.1f}" if total_cpu_ns > 0 else "-"
+def _chain(chain: Chain) -> str:
+    return " > ".join(f"{function} {short_file(file, 2)}:{line}" for function, file, line in chain)
 
-    cells = [share(row.own_cpu_ns), share(row.total_cpu_ns), f"{row.own_cpu_ns / 1e6:.1f}"]
-    if wide:
-        cells += [f"{row.total_cpu_ns / 1e6:.1f}", str(row.own_samples), str(row.total_samples)]
-    return cells
+
+def _heads(width: int, calls: bool) -> list[str]:
+    """The columns of numbers. ``95 %`` behind a share is its confidence interval; a blank keeps the two apart."""
+    if width and width < WIDE:
+        return ["own %", "total %", "own ms"]
+    if width and width < FULL:
+        return ["own %", "total %", "own ms", "total ms", "samples", "total"]
+    heads = ["own %", "95 %", "total %", "95 % ", "own ms", "total ms", "samples", "total"]
+    return heads + (["calls", "calls/s", "us/call"] if calls else [])
+
+
+def _cell(row: Row, head: str, total_cpu_ns: int) -> str:
+    match head:
+        case "own %":
+            return _percent(row.own_cpu_ns, total_cpu_ns)
+        case "95 %":
+            return _interval(row.own_ci95)
+        case "total %":
+            return _percent(row.total_cpu_ns, total_cpu_ns)
+        case "95 % ":
+            return _interval(row.total_ci95)
+        case "own ms":
+            return f"{row.own_cpu_ns / 1e6:.1f}"
+        case "total ms":
+            return f"{row.total_cpu_ns / 1e6:.1f}"
+        case "samples":
+            return str(row.own_samples)
+        case "total":
+            return str(row.total_samples)
+        case "calls":
+            return "-" if row.calls is None else str(row.calls)
+        case "calls/s":
+            return "-" if row.calls_per_s is None else f"{row.calls_per_s:.1f}"
+        case _:
+            return "-" if row.total_us_per_call is None else f"{row.total_us_per_call:.1f}"
+
+
+def _percent(ns: int, total_ns: int) -> str:
+    return f"{100 * ns / total_ns:.1f}" if total_ns > 0 else "-"
+
+
+def _interval(ci95: Interval | None) -> str:
+    return "-" if ci95 is None else f"{100 * ci95[0]:.1f}-{100 * ci95[1]:.1f}"
 
 
 def _share(name: int, place: int, room: int | None) -> tuple[int, int]:

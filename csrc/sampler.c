@@ -207,7 +207,7 @@ static int sample_once(struct zs_sampler *s, struct zs_error *error)
 	uint64_t ended = zs_now_ns();
 	s->stats.cost[cost_bucket(ended - began)]++;
 	// A target that is kept from running by looking has at least as long to run before the next look.
-	s->earliest_ns = s->engine.kind->stops ? ended + (ended - began) : 0;
+	s->earliest_ns = s->engine.kind->stops ? ended + (ended - now) : 0;
 	return ZS_OK;
 }
 

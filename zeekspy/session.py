@@ -8,12 +8,13 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from zeekspy import choice, selfcheck, target, zeek_types
+from zeekspy import choice, engines, selfcheck, target, zeek_types
 from zeekspy._core import COST_NS, SAMPLE_FLAGS, Batch, Memory, Sampler, Walker
 from zeekspy.calls import CallCounter
 from zeekspy.errors import AccessDenied, NoSuchTarget, UnknownBuild, ZeekspyError
@@ -93,7 +94,7 @@ def open_memory(pid: int) -> Memory:
 class Session:
     """Samples one target at ``hz``. ``profile`` is complete at any time; ``finish`` adds how it came about."""
 
-    def __init__(self, attachment: Attachment, hz: float, *, labels: Labels = ()) -> None:
+    def __init__(self, attachment: Attachment, hz: float, *, engine: str = "auto", labels: Labels = ()) -> None:
         self.attachment = attachment
         self.hz = hz
         self.profile = Profile(time_ns=time.time_ns(), period_ns=round(1e9 / hz))
@@ -110,7 +111,20 @@ class Session:
         self._nameless = 0  # samples with a frame whose function could not be told; a lost line does not count
         self._table, self._known = attachment.stack_table(), 0
         self._calls = attachment.call_counter()  # before the sampler, whose time begins when it is made
-        self._sampler = Sampler(attachment.walker(), attachment.target.pid, hz, random.getrandbits(64))
+        pid = attachment.target.pid
+        self._cpus = engines.look(pid)
+        self.choice = engines.choose(engine, self._cpus, hz)
+        """The engine that samples, why, and what it may yet be replaced by."""
+        if self.choice.engine == "ptrace":
+            engines.check_untraced(pid)
+        self._sampler = Sampler(
+            attachment.walker(),
+            pid,
+            hz,
+            random.getrandbits(64),
+            engine=self.choice.engine,
+            avoid=tuple(self._cpus.others),
+        )
         self._stack_check = StackCheck(attachment.target, attachment.layout, attachment.memory)
         self._stack_check.look_back()
         self._cpu_at_start = _own_cpu()
@@ -151,6 +165,7 @@ class Session:
         else:
             self._judge()
             self._look(any(stack for _, stack, *_ in batch.runs))
+            self._reconsider()
 
     def finish(self) -> None:
         """Puts the circumstances into the profile's ``meta``. UnknownBuild if no stack agreed with the layout."""
@@ -172,6 +187,10 @@ class Session:
         if number:
             return self._table.stack(number)
         return (CORE,) if on_cpu else (IDLE,)
+
+    def _engine_reason(self, counters: dict[str, Any]) -> str:
+        late = self.choice.engine == "preempt" and counters["samples"] and not counters["realtime"]
+        return self.choice.reason + ("; at normal priority, SCHED_FIFO is not permitted" if late else "")
 
     def _slot(self, number: int, on_cpu: bool, frames: Stack) -> int:
         key = number, bool(number) or on_cpu
@@ -201,13 +220,26 @@ class Session:
                 return
         self._stack_check.verdict()
 
+    def _reconsider(self) -> None:
+        """After the first second, once: whether ``auto`` goes on with another engine."""
+        counters = self._sampler.stats()
+        if self.choice.fallback is None or counters["last_ns"] - counters["started_ns"] < engines.TRIAL_S * 1e9:
+            return
+        other = engines.reconsider(self.choice, self._cpus, counters["script"], counters["unreadable"])
+        self.choice = replace(self.choice, fallback=None)
+        if other is not None:
+            with suppress(AccessDenied):  # another process traces it: no reason to end
+                self._sampler.use(other.engine)
+                self.choice = other
+
     def stats(self) -> dict[str, Any]:
         """What ``--stats`` writes (design.md section 6), with counters of our own behind it."""
         c: dict[str, Any] = self._sampler.stats()
         spent = (c["last_ns"] - c["started_ns"]) / 1e9
         reads = c["reads"] / c["samples"] if c["samples"] else 0.0
         return {
-            "engine": "nonblocking",
+            "engine": self.choice.engine,
+            "engine_reason": self._engine_reason(c),
             "zeek_version": self.attachment.target.version,
             "layout": self.attachment.layout.origin,
             "hz_asked": self.hz,

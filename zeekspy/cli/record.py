@@ -34,7 +34,10 @@ def add_parser(subparsers: Any) -> None:
     p.add_argument("-o", "--output", "--profile", dest="output", metavar="FILE", help="file to write (a dated name)")
     p.add_argument("-f", "--format", metavar="FMT", help="format, where the file name's ending does not say it")
     p.add_argument(
-        "--engine", choices=("auto", "nonblocking"), default="auto", help="how to sample (auto); the target never stops"
+        "--engine",
+        choices=("auto", "nonblocking", "preempt", "ptrace"),
+        default="auto",
+        help="nonblocking never stops the target; preempt and ptrace do for each look, and see it unchanged (auto)",
     )
     p.add_argument(
         "--max-cpu",
@@ -112,10 +115,12 @@ def _record(args: argparse.Namespace, pids: list[int], outputs: list[Output], st
         attachments = [session.attach(pid, args.offsets) for pid in pids]
         if spawned is not None:
             attachments = [spawned.attach(args.offsets, stop.asked)]
-        sessions = [session.Session(a, args.hz, labels=(("pid", str(a.target.pid)),)) for a in attachments]
+        sessions = [
+            session.Session(a, args.hz, engine=args.engine, labels=(("pid", str(a.target.pid)),)) for a in attachments
+        ]
         confinement = confine(
             [a.target.pid for a in attachments],
-            {s.stats()["engine"] for s in sessions},
+            {engine for s in sessions for engine in s.choice.engines},
             folders=[folder for o in outputs for folder in o.folders],
             child=spawned.pid if spawned is not None else 0,
         )
@@ -166,7 +171,7 @@ def summary(profile: Profile, sessions: list[Session]) -> list[str]:
         lines.append(
             f"pid {s.attachment.target.pid}: {c['samples']} samples ({shares}), torn {c['torn']}, stale {c['stale']}, "
             f"unreadable {c['unreadable']}, missed {c['missed']}; {c['hz_achieved']:g} of {c['hz_asked']:g} Hz, "
-            f"engine {c['engine']}" + (f"; {s.ended}" if s.ended else "")
+            f"engine {c['engine']} ({c['engine_reason']})" + (f"; {s.ended}" if s.ended else "")
         )
         if c["hz_lowered_to"]:
             lines.append(

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.live
 
 STEPS = (
     *("process", "permissions", "namespaces", "binary", "build-id", "version", "C++ library", "build", "symbols"),
-    *("table", "self-check", "read method", "engines", "script stack"),
+    *("table", "self-check", "read method", "engines", "confinement", "script stack"),
 )
 
 

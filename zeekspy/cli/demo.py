@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from zeekspy.cli import record
     from zeekspy.cli.progress import Progress
     from zeekspy.cli.stop import Stop
+    from zeekspy.confine import confine
     from zeekspy.export import text
     from zeekspy.output import Output
 
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
         with Stop() as stop, _busy_target(args.standin, stop) as (what, attachment):
             print(f"recording {what} (Zeek {attachment.target.version}) for {args.duration:g} s at {args.hz:g} Hz")
             s = session.Session(attachment, args.hz, labels=(("pid", str(attachment.target.pid)),))
+            pid = attachment.target.pid
+            confine([pid], {s.stats()["engine"]}, folders=output.folders, child=pid)
             with Progress(sys.stderr) as progress:
                 for elapsed in session.run([s], args.duration):
                     progress.show(elapsed, [s])
@@ -56,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     print(text.table(s.profile, limit=20))
     print("\n".join(record.summary(s.profile, [s])))
     print(f"{written}  open it with: {form.opens_with(written)}")
-    return 0
+    return 1 if output.rescued else 0
 
 
 @contextmanager

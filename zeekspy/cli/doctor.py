@@ -98,6 +98,7 @@ def attach(pid: int, offsets: Path | None) -> Iterator[Step]:
     if memory is not None:
         yield Step("read method", memory.method)
         yield Step("engines", _engines(pid))
+        yield Step("confinement", _confinement(pid))
     if fits and found is not None and table is not None and memory is not None:
         yield _stack(session.Attachment(found, table, memory, ()))
 
@@ -178,12 +179,19 @@ def _self_check(target: Target, table: Layout, memory: Memory) -> Step:
 def _engines(pid: int) -> str:
     ours = os.sched_getaffinity(0)
     try:
-        theirs = os.sched_getaffinity(pid)
-    except OSError:  # gone meanwhile
-        theirs = ours
-    if len(theirs) == 1 and ours == theirs:
-        return f"nonblocking, but zeekspy and the process share CPU {min(ours)} alone: samples will be few"
-    return f"nonblocking: zeekspy may run on {len(ours)} CPUs, the process on {len(theirs)}"
+        choice = engines.choose("auto", engines.look(pid), 100.0)
+    except NoSuchTarget:
+        return "the process has gone"
+    return f"{choice.engine}: {choice.reason}"
+
+
+def _confinement(pid: int) -> str:
+    from zeekspy import confine
+
+    if not confine.available():
+        return "this kernel has no seccomp filters: recordings run without one"
+    kept = confine.needed([pid], frozenset(), (), 0)
+    return f"seccomp filter; capabilities that stay: {', '.join(kept) or 'none'}"
 
 
 def _stack(attachment: Any) -> Step:

@@ -34,7 +34,8 @@ DEFINE_S = 0.005
 """How long functions are looked at between two polls: a few samples at 1 kHz."""
 YOUNG_S = 60.0
 """Until a process is that old, bodies are looked for again: scripts are being read, or compiled."""
-FIRST_AGAIN_S = 0.5
+LOOK_S = 0.5
+"""Between two looks for functions at least, while there are signs of new ones."""
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class CallCounter:
         self.from_start = from_start
         self._interpreted: dict[int, _Count] = {}
         self._compiled: dict[int, _Count] = {}
+        self._uncounted: set[Frame] = set()  # compiled by a Zeek that does not count calls
         # Before Zeek 9.0, ZBody.ncall counts only under a profiling option of Zeek's.
         self._ncall = layout.fields.get("ZBody.ncall") if "ZBody.inst_cnt" in layout.fields else None
         self._access = layout.fields.get("Stmt.access_count")
@@ -76,7 +78,8 @@ class CallCounter:
         """When the last good reading was, on the monotonic clock."""
         self.exited = False
         """The target had gone when it was read for the last time: the counts hold up to ``until``."""
-        self._next = self._next_look = self._wait = 0.0
+        self._next = self._next_look = 0.0
+        self._size, self._unforeseen = 0, False
         self._grown_up = self.began + YOUNG_S - _age(target)
         self._todo: list[int] = []
         self._look()
@@ -93,7 +96,9 @@ class CallCounter:
             if self._todo:
                 self._define(DEFINE_S)
             elif self._next_look <= now < self._grown_up:
-                self._look()
+                self._next_look = now + LOOK_S
+                if self._unforeseen or self._scope.size() != self._size:
+                    self._look()
         if now >= self._next or self._terminating():
             self.read()
 
@@ -107,8 +112,16 @@ class CallCounter:
         self.read()
 
     def know(self, bodies: Sequence[FoundBody]) -> None:
-        """Takes note of bodies, which may be known already."""
-        new = [b for b in bodies if b.stmt and b.stmt not in (self._compiled if b.zam else self._interpreted)]
+        """Takes note of bodies that samples have shown, which may be known already."""
+        new = self._new(bodies)
+        self._unforeseen = self._unforeseen or bool(new)
+        self._count(new)
+
+    def _new(self, bodies: Sequence[FoundBody]) -> list[FoundBody]:
+        return [b for b in bodies if b.stmt and b.stmt not in (self._compiled if b.zam else self._interpreted)]
+
+    def _count(self, new: list[FoundBody]) -> None:
+        """Begins to count these bodies."""
         if not new or len(self._interpreted) + len(self._compiled) + len(new) > MAX_BODIES:
             return
         try:
@@ -117,7 +130,9 @@ class CallCounter:
             return
         for body, vptr in zip(new, vptrs, strict=True):
             known = self._compiled if body.zam else self._interpreted
-            if len(vptr) == 8 and not (body.zam and self._ncall is None):
+            if body.zam and self._ncall is None:
+                self._uncounted.add(body.key)
+            elif len(vptr) == 8:
                 known[body.stmt] = _Count(body.key, vptr, 0 if self.from_start else -1, 0)
 
     def read(self) -> bool:
@@ -143,7 +158,7 @@ class CallCounter:
         for known in (self._interpreted, self._compiled):
             for count in known.values():
                 result[count.key] = result.get(count.key, 0) + count.total
-        return result
+        return {key: n for key, n in result.items() if key not in self._uncounted}
 
     def into(self, profile: Profile) -> None:
         """Puts what was counted into ``profile``: bodies that were called, and those that have samples."""
@@ -178,10 +193,9 @@ class CallCounter:
             return False
 
     def _look(self) -> None:
-        """Looks for functions. While the process is young, it is done again: after 0.5 s, 1 s, 2 s …"""
+        self._size, self._unforeseen = self._scope.size(), False
         self._todo = self._scope.functions()
-        self._wait = 2 * self._wait or FIRST_AGAIN_S
-        self._next_look = time.monotonic() + self._wait
+        self._next_look = time.monotonic() + LOOK_S
 
     def _define(self, budget: float) -> None:
         until = time.monotonic() + budget
@@ -191,7 +205,7 @@ class CallCounter:
         self._table.extend(self._walker.definitions())
         bodies = self._table.bodies(self._taken)
         self._taken += len(bodies)
-        self.know(bodies)
+        self._count(self._new(bodies))
 
 
 def _age(target: Target) -> float:

@@ -307,3 +307,42 @@ def func_tag(version: str) -> int:
     m = re.match(r"(\d+)\.(\d+)", version)
     series = (int(m[1]), int(m[2])) if m is not None else (9, 0)
     return 20 if series < (4, 1) else 19 if series < (5, 0) else 17
+
+
+_OLD_TYPES = (
+    "void bool int count counter double time interval string pattern enum timer port addr subnet any table union "
+    "record list func file vector opaque type error"
+).split()
+
+
+def type_tags(version: str) -> tuple[str, ...]:
+    """The script types by their TypeTag (Type.h). 4.1 lost TYPE_COUNTER, 5.0 TYPE_TIMER and TYPE_UNION."""
+    gone = (
+        {"counter"} if func_tag(version) == 19 else {"counter", "timer", "union"} if func_tag(version) == 17 else set()
+    )
+    return tuple(name for name in _OLD_TYPES if name not in gone)
+
+
+@dataclass(frozen=True, slots=True)
+class Containers:
+    """How a version holds what containers hold, as far as offsets do not tell."""
+
+    plists: bool
+    """Until 3.1: arguments, lists and attributes are a PList, not a std::vector."""
+    vals: bool
+    """Until 4.0: vectors and records hold pointers to Vals; then ZVals, which lack a type."""
+    indirect: bool
+    """Until 6.0: behind a pointer, not in the object itself."""
+    exact_doubles: bool
+    """From 8.2 on: numbers above 2^31 print all their digits, and those below 1e-6 do not print as 0."""
+
+
+def containers(version: str) -> Containers:
+    m = re.match(r"(\d+)\.(\d+)", version)
+    series = (int(m[1]), int(m[2])) if m is not None else (9, 0)
+    return Containers(series < (3, 2), series < (4, 1), series < (6, 1), series >= (8, 2))
+
+
+def table_tag(version: str) -> int:
+    """The number of TYPE_TABLE, the tag of a TableType (Type.h): 16 until Zeek 4.0, 15 in 4.1 and 4.2, then 14."""
+    return func_tag(version) - (4 if func_tag(version) > 17 else 3)

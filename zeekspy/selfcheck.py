@@ -111,6 +111,8 @@ class _Walk:
         self.target, self.fields, self.stdlib, self.memory = target, layout.fields, layout.stdlib, memory
         self.located = self.ordered = 0  # bodies with a location, and those of them whose lines make a range
         self.lists = self.filled = 0  # statements that may be lists by their tag, and those that hold statements
+        self.tags: set[int] = set()  # of bodies and of what they hold
+        self.children = 0
         self.seen: dict[str, tuple[int, str]] = {}
 
     def right(self, field: str, example: object) -> None:
@@ -178,6 +180,8 @@ class _Walk:
             )
         if self.lists >= MANY_LISTS and not self.filled:
             raise _Failed(f"StmtList.stmts: none of {self.lists} lists holds a statement")
+        if self.children >= MANY_LISTS and len(self.tags) == 1:
+            raise _Failed(f"Stmt.tag: {self.tags.pop()} for every body and for all that {self.children} of them hold")
         yield Check("event registry", f"{handlers} handlers, {functions} functions and {bodies} bodies look right")
 
     def stacks(self) -> Check:
@@ -258,20 +262,12 @@ class _Walk:
         tag = self.number(at + f["Stmt.tag"], f["sizeof.Stmt.tag"], "Stmt.tag")
         if tag > MAX_TAG:
             raise _Failed(f"Stmt.tag: {tag}")
+        self.tags.add(tag)
+        self.held_by(at)
         # "List" tags of one version are other statements' of another: see zeek_types.list_tag.
         if tag != zeek_types.list_tag(self.target.version):
             return
-        held = at + f["StmtList.stmts"]
-        if "List.entries" not in f:
-            begin, end = (self.number(held + i, 8, "StmtList.stmts") for i in (0, 8))
-            if end < begin or (end - begin) % 8:
-                raise _Failed(f"StmtList.stmts: no vector from {begin:#x} to {end:#x}")
-            count = (end - begin) // 8
-        else:
-            if f["sizeof.StmtList.stmts"] == 8:
-                held = self.number(held, 8, "StmtList.stmts")
-            begin = self.pointer(held, "List.entries")
-            count = self.number(held + f["List.num_entries"], 4, "List.num_entries")
+        begin, count = self.items(at)
         if count > MAX_LINE:
             raise _Failed(f"StmtList.stmts: a list of {count} statements at {at:#x}")
         low, high = self.target.data
@@ -283,6 +279,31 @@ class _Walk:
         self.filled += count > 0
         if count:
             self.right("StmtList.stmts", f"{count} statements")
+
+    def items(self, at: int) -> tuple[int, int]:
+        """Where the statements of the StmtList at that address are pointed to from, and how many there are."""
+        f, held = self.fields, at + self.fields["StmtList.stmts"]
+        if "List.entries" not in f:
+            begin, end = (self.number(held + i, 8, "StmtList.stmts") for i in (0, 8))
+            if end < begin or (end - begin) % 8:
+                raise _Failed(f"StmtList.stmts: no vector from {begin:#x} to {end:#x}")
+            return begin, (end - begin) // 8
+        if f["sizeof.StmtList.stmts"] == 8:
+            held = self.number(held, 8, "StmtList.stmts")
+        return self.pointer(held, "List.entries"), self.number(held + f["List.num_entries"], 4, "List.num_entries")
+
+    def held_by(self, at: int) -> None:
+        """Takes note of the tags of what a statement holds if it should be a list, whatever its own tag says."""
+        f, (low, high) = self.fields, self.target.data
+        try:
+            begin, count = self.items(at)
+            for i in range(min(count, 4)):
+                child = self.number(begin + 8 * i, 8, "StmtList.stmts")
+                if low <= self.number(child, 8, "StmtList.stmts") < high:
+                    self.tags.add(self.number(child + f["Stmt.tag"], f["sizeof.Stmt.tag"], "Stmt.tag"))
+                    self.children += 1
+        except _Failed:
+            return
 
     # ---- the registry's containers
 

@@ -16,6 +16,7 @@ HEAP, STACK, DATA = 0x5555_6000_0000, 0x7FFC_9000_0000, 0x5555_5500_0000
 STACK_SIZE = 1 << 23
 MORE = 64
 UNKNOWN_TAG = 0xFF
+EXPR_CALL = 45
 MAX_LINE = 10_000_000
 FLAVORS = {"function": 0, "event": 1, "hook": 2, "bif": 0}
 
@@ -263,6 +264,7 @@ class Writer:
         """A call expression that names its callee, as far as the layout knows of such things."""
         address = self.object("CallExpr")
         self.place(address, place)
+        self.put(address, "Expr.tag", EXPR_CALL)
         if "CallExpr.func" in self.f:
             name, identifier, value = self.object("NameExpr"), self.object("ID"), self.object("FuncVal")
             self.put(address, "CallExpr.func", name)
@@ -283,13 +285,20 @@ class Writer:
         return address
 
 
-def write(script: Script, offsets: Offsets, seed: int, region: int = 0) -> Image:
+class Quiet(random.Random):
+    """Without noise: the bytes between the members are 0, as they often are."""
+
+    def randbytes(self, n: int) -> bytes:
+        return bytes(n)
+
+
+def write(script: Script, offsets: Offsets, seed: int, region: int = 0, noise: bool = True) -> Image:
     """The script's stack in an address space that ``seed`` shapes.
 
     With the same seed and layout the stack's symbols lie at the same addresses; the objects of another ``region`` lie
     elsewhere on the heap.
     """
-    rng = random.Random(seed)
+    rng = random.Random(seed) if noise else Quiet(seed)
     image = Image(offsets)
     if rng.random() < 0.5:
         image.data = (DATA, DATA + 0x10000)

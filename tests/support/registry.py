@@ -17,16 +17,22 @@ FILE = "/opt/zeek/share/zeek/base/frameworks/notice/main.zeek"
 EVENTS = 40
 
 
-def written(layout: Layout) -> tuple[Image, Target]:
-    """A Zeek of that layout's first version: events with bodies in the registry, and a stack of three that call."""
+def written(layout: Layout, noise: bool = True) -> tuple[Image, Target]:
+    """A Zeek of that layout's first version: events with bodies in the registry; a stack of four that call, and a BiF.
+
+    Without ``noise`` the bytes between the members are 0.
+    """
     events = [event(i, list_tag(layout.since)) for i in range(EVENTS)]
     at, call = Place(FILE, 3, 3), Place(FILE, 4, 4)
-    script = Script((Entry(events[0], at=at), Entry(events[1], True, call, at), Entry(events[2], True, call, at)))
+    bif = Entry(Function("Log::__write", "bif"), True, call)
+    inner = [Entry(event, True, call, at) for event in events[1:4]]
+    script = Script((Entry(events[0], at=at), *inner, bif))
     offsets = Offsets(layout.fields, layout.stdlib, layout.origin)
     # A seed for which the ranges of vtables and of the stack are known.
-    made = next(m for m in (image.write(script, offsets, seed) for seed in range(100)) if m.data[1] and m.stack[1])
-    made.put(made.call_stack + 16, made.vector + 4 * layout.fields["sizeof.CallInfo"])  # capacities double
-    writer = Writer(made, random.Random(1), high=image.HEAP + (1 << 33))
+    tried = (image.write(script, offsets, seed, noise=noise) for seed in range(100))
+    made = next(m for m in tried if m.data[1] and m.stack[1])
+    made.put(made.call_stack + 16, made.vector + 8 * layout.fields["sizeof.CallInfo"])  # capacities double
+    writer = Writer(made, random.Random(1) if noise else image.Quiet(1), high=image.HEAP + (1 << 33))
     handlers = [handler(writer, layout, writer.function(f)) for f in events]
     registry = writer.room(256)
     at = registry + layout.fields["EventRegistry.handlers"]

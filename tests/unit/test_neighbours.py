@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from zeekspy.offsets import tables
@@ -10,9 +11,10 @@ from zeekspy.offsets import tables
 from tests.support import registry
 from zeekspy import selfcheck, stackcheck
 from zeekspy._core import LAYOUT_FIELDS, Memory
-from zeekspy.errors import UnknownBuild
+from zeekspy.errors import BadLayout, UnknownBuild
 from zeekspy.layout import STDLIBS, Layout
 from zeekspy.stackcheck import StackCheck
+from zeekspy.target import Target
 
 NOT_READ = {"sizeof.Frame", "Frame.call", "Frame.func_args"}
 """By the validator of tables alone: they change nothing that a walk finds."""
@@ -69,6 +71,55 @@ def test_a_neighbours_table(zeek: Layout, table: Layout) -> None:
 def test_most_neighbours_differ() -> None:
     """Of the others, a walk by either table reads the same bytes."""
     assert sum(bool(different(a, b)) for a, b in PAIRS) > len(PAIRS) / 2
+
+
+# ---- each field by itself
+
+HARMLESS = NOT_READ | {
+    "Stmt.access_count",  # a count: any number can be right, and no name or line depends on it
+}
+CALLEE = {"CallExpr.func", "NameExpr.id", "ID.val", "FuncVal.func_val", "Expr.tag"}
+SHIFTS = (-16, -8, -4, 4, 8, 16)
+
+
+def said_or_unproven(target: Target, table: Layout, memory: Memory) -> tuple[str, list[str]]:
+    """What is said against a table, empty if nothing is; and the fields that then are reported as unproven."""
+    try:
+        table.validate()
+        selfcheck.check(target, table, memory)
+        stacks = StackCheck(target, table, memory)
+        stacks.look_back()
+        stacks.look()
+        stacks.verdict(enough=1)
+    except (UnknownBuild, BadLayout) as e:
+        return str(e), []
+    return "", stacks.unproven
+
+
+def reads_the_same(table: Layout, field: str, by: int) -> bool:
+    """A StmtList holds a vector or a list, or points to a list if its member has 8 bytes; else its size is not read."""
+    sizes = (table.fields[field], table.fields[field] + by)
+    return field == "sizeof.StmtList.stmts" and ("List.entries" not in table.fields or 8 not in sizes)
+
+
+@pytest.mark.parametrize("noise", [True, False], ids=["noise", "zeros"])
+@pytest.mark.parametrize("table", tables(), ids=lambda t: t.origin)
+def test_a_field_that_is_off_is_refused_or_said_to_be_unproven(table: Layout, noise: bool) -> None:
+    image, target = registry.written(table, noise)
+    memory = Memory.image(image.segments())
+    assert said_or_unproven(target, table, memory) == ("", [])
+    refused = unproven = 0
+    for field in LAYOUT_FIELDS:
+        for by in SHIFTS:
+            if field not in table.fields or field in HARMLESS or reads_the_same(table, field, by):
+                continue
+            bad = replace(table, fields={**table.fields, field: table.fields[field] + by}, origin="shifted")
+            said, left = said_or_unproven(target, bad, memory)
+            assert said or ("CallExpr.func" if field in CALLEE else field) in left, (field, by)
+            refused, unproven = refused + bool(said), unproven + (not said)
+            # A way of a call to its callee that leads nowhere only loses names; a Frame's statement may be null.
+            assert said or field in CALLEE | {"Frame.next_stmt", "CallInfo.call"}, (field, by)
+    assert refused > 4 * unproven > 0
 
 
 def test_another_library_is_refused() -> None:

@@ -10,7 +10,7 @@ from importlib import import_module, metadata
 
 from zeekspy.errors import ZeekspyError
 
-COMMANDS = ("record", "dump", "capture", "offsets", "doctor", "demo")
+COMMANDS = ("record", "report", "dump", "capture", "offsets", "doctor", "demo")
 
 EPILOG = """\
 examples:

@@ -7,7 +7,7 @@ the samples, where a profile has no CPU time); its title, which viewers show bes
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 from xml.sax.saxutils import escape
@@ -25,8 +25,10 @@ CHAR = 7.3
 NARROWEST = 0.1
 """Pixels below which a rectangle is left out: it could not be seen."""
 
-HUES = {"event": (24, 85, 62), "hook": (48, 80, 60), "function": (4, 75, 66), "bif": (205, 60, 64)}
-"""Hue, saturation and lightness by kind."""
+Colour = tuple[int, int, int]
+"""Hue, saturation and lightness."""
+HUES: dict[str, Colour] = {"event": (24, 85, 62), "hook": (48, 80, 60), "function": (4, 75, 66), "bif": (205, 60, 64)}
+"""By kind."""
 _OTHER = (300, 25, 68)
 _CORE, _IDLE = (215, 12, 72), (90, 15, 82)
 
@@ -38,32 +40,47 @@ text{font:12px ui-monospace,Menlo,Consolas,monospace;fill:#1b1b1b}
 
 
 def write(profile: Profile, out: BinaryIO, narrowest: float = NARROWEST) -> None:
-    """One SVG of the scripts, rectangles of at least ``narrowest`` pixels, below a bar of script, core and idle time."""
+    """One SVG of the scripts below a bar of script, core and idle time, rectangles of at least ``narrowest`` pixels."""
     value = main_value(profile)
-    picture = _Picture(tree([of_scripts(profile)]), value, profile.total(), narrowest)
+    picture = Picture(tree([of_scripts(profile)]), value, profile.total(), narrowest)
+    legend = {**HUES, "other": _OTHER}
+    draw(picture, profile, [headline(profile)], legend, lambda node: (colour(picture.body(node)), ""), out)
+
+
+def draw(
+    picture: Picture,
+    profile: Profile,
+    heads: list[str],
+    legend: dict[str, Colour],
+    look: Callable[[int], tuple[Colour, str]],
+    out: BinaryIO,
+) -> None:
+    """Writes ``picture`` below ``heads``; ``look`` gives a node's colour and what its title says besides amounts."""
     rectangles = list(picture.rectangles())
-    height = 2 * MARGIN + 88 + (max((r.row for r in rectangles), default=-1) + 2) * ROW
-    head = _xml(_clip(printable(headline(profile)), WIDTH - 2 * MARGIN))
+    top = MARGIN + ROW * len(heads)
+    height = top + MARGIN + 70 + (max((r.row for r in rectangles), default=-1) + 2) * ROW
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">',
         f"<style>{STYLE}</style>",
         f'<rect class="ground" width="{WIDTH}" height="{height}"/>',
-        f'<text class="head" x="{MARGIN}" y="{MARGIN + 12}">{head}</text>',
-        *_bar(profile, value, MARGIN + 22),
-        *_legend(MARGIN + 50),
     ]
+    for i, head in enumerate(heads):
+        text = _xml(_clip(printable(head), WIDTH - 2 * MARGIN))
+        lines.append(f'<text class="head" x="{MARGIN}" y="{MARGIN + 12 + ROW * i}">{text}</text>')
+    lines += [*_bar(profile, picture.value, top + 5), *_legend(legend, top + 32)]
     if why_empty(profile):
-        lines.append(f'<text class="note" x="{MARGIN}" y="{MARGIN + 84}">{_xml(why_empty(profile))}</text>')
+        lines.append(f'<text class="note" x="{MARGIN}" y="{top + 66}">{_xml(why_empty(profile))}</text>')
     bottom = height - MARGIN - ROW
     if rectangles:
         lines.append(_rectangle(MARGIN, bottom, picture.width, (0, 0, 80), "scripts", f"scripts\n{picture.amount(-1)}"))
     for r in rectangles:
-        frame = picture.tree.frames[picture.tree.frame[r.node]]
+        frame = picture.body(r.node)
         name = printable(display_name(frame)) + (" (inlined)" if "inlined" in frame.flags else "")
         place = f"\n{printable(frame.body.file)}:{frame.body.first_line}" if frame.body and frame.body.file else ""
-        title = f"{name}{place}\n{f'{frame.kind}, ' if frame.kind else ''}{picture.amount(r.node)}"
-        lines.append(_rectangle(r.x, bottom - (r.row + 1) * ROW, r.width, colour(frame), name, title))
+        hsl, more = look(r.node)
+        title = f"{name}{place}\n{f'{frame.kind}, ' if frame.kind else ''}{picture.amount(r.node)}{more}"
+        lines.append(_rectangle(r.x, bottom - (r.row + 1) * ROW, r.width, hsl, name, title))
     lines.append("</svg>\n")
     out.write("\n".join(lines).encode())
 
@@ -76,11 +93,12 @@ class _Rectangle:
     row: int
 
 
-class _Picture:
+class Picture:
     """What is drawn where."""
 
     def __init__(self, drawn: Tree, value: str, everything: Values, narrowest: float) -> None:
         self.tree = drawn
+        self.value = value
         self._everything = getattr(everything, value)
         self.width = WIDTH - 2 * MARGIN
         self._value = VALUES.index(value)
@@ -88,6 +106,9 @@ class _Picture:
         self._totals = [drawn.totals(0, v) for v in range(len(VALUES))]
         self._own = drawn.own[0]
         self._all = [sum(own) for own in self._own]
+
+    def body(self, node: int) -> Frame:
+        return self.tree.frames[self.tree.frame[node]]
 
     def rectangles(self) -> Iterator[_Rectangle]:
         totals, whole = self._totals[self._value], self._all[self._value]
@@ -112,7 +133,7 @@ class _Picture:
         return f"{share:.2f} %, {count[0]} samples ({count[1]} own), {times}"
 
 
-def colour(frame: Frame) -> tuple[int, int, int]:
+def colour(frame: Frame) -> Colour:
     """By kind, a little different by name."""
     if frame == CORE:
         return _CORE
@@ -138,16 +159,16 @@ def _bar(profile: Profile, value: str, y: float) -> list[str]:
     return lines
 
 
-def _legend(y: float) -> list[str]:
+def _legend(entries: dict[str, Colour], y: float) -> list[str]:
     lines, x = [], MARGIN
-    for name, (h, s, li) in {**HUES, "other": _OTHER}.items():
+    for name, (h, s, li) in entries.items():
         lines.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="hsl({h},{s}%,{li}%)"/>')
         lines.append(f'<text class="note" x="{x + 16}" y="{y + 10}">{name}</text>')
         x += 16 + round(CHAR * (len(name) + 3))
     return lines
 
 
-def _rectangle(x: float, y: float, width: float, hsl: tuple[int, int, int], name: str, title: str) -> str:
+def _rectangle(x: float, y: float, width: float, hsl: Colour, name: str, title: str) -> str:
     text = _clip(name, width - 4)
     label = f'<text x="{x + 2:.2f}" y="{y + ROW - 5}">{_xml(text)}</text>' if text else ""
     fill = "hsl({},{}%,{}%)".format(*hsl)

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from zeekspy.profile import CORE, IDLE, Frame, Profile, body_key, display_name
 
 VALUES = ("cpu_ns", "wall_ns", "count")
+DEEPEST = 1000
+"""Frames of a stack that have nodes of their own; Zeek stops recursion there (max_recursion_depth)."""
+DEEPER = Frame("<deeper frames>", None, None, None, None)
 MOST_LINES = 5
 """Lines that are named of each body."""
 
@@ -29,6 +32,8 @@ class Tree:
     own: list[list[list[int]]]
     lines: list[list[tuple[int, int]]] = field(default_factory=list)
     """By body, its lines with the largest part of the first profile's main value, and that part, in or below them."""
+    leaf: list[int] = field(default_factory=list)
+    """By stack of the first profile, in its order, the node of its innermost frame."""
 
     def totals(self, profile: int, value: int) -> list[int]:
         """By node, what was spent in it and below it."""
@@ -58,10 +63,11 @@ def tree(profiles: Sequence[Profile]) -> Tree:
     nodes: dict[tuple[int, int], int] = {}
     own = [[[0] for _ in VALUES] for _ in profiles]
     lines: Counter[tuple[int, int]] = Counter()
+    leaves: list[int] = []
     for p, profile in enumerate(profiles):
         for stack, _, values in profile:
             node, places = 0, set()
-            for frame in stack:
+            for frame in stack if len(stack) <= DEEPEST else (*stack[: DEEPEST - 1], DEEPER):
                 number = numbers.get(frame)
                 if number is None:
                     number = numbers[frame] = bodies.setdefault(body_key(frame), len(bodies))
@@ -75,11 +81,13 @@ def tree(profiles: Sequence[Profile]) -> Tree:
                         for column in columns:
                             column.append(0)
                 node = child
+            if not p:
+                leaves.append(node)
             for column, name in zip(own[p], VALUES, strict=True):
                 column[node] += getattr(values, name)
             for place in places:
                 lines[place] += getattr(values, main)
-    result = _ordered(list(bodies), nodes, own)
+    result = _ordered(list(bodies), nodes, own, leaves)
     result.lines = [[] for _ in bodies]
     for (number, line), amount in lines.most_common():
         if amount and len(result.lines[number]) < MOST_LINES:
@@ -87,7 +95,9 @@ def tree(profiles: Sequence[Profile]) -> Tree:
     return result
 
 
-def _ordered(frames: list[Frame], nodes: dict[tuple[int, int], int], own: list[list[list[int]]]) -> Tree:
+def _ordered(
+    frames: list[Frame], nodes: dict[tuple[int, int], int], own: list[list[list[int]]], leaves: list[int]
+) -> Tree:
     names = [(display_name(f), i) for i, f in enumerate(frames)]
     rank = [0] * len(frames)
     for place, (_, i) in enumerate(sorted(names)):
@@ -98,8 +108,7 @@ def _ordered(frames: list[Frame], nodes: dict[tuple[int, int], int], own: list[l
     order: list[int] = []
     depth: list[int] = []
     frame: list[int] = []
-    rootless = any(columns[v][0] for columns in own for v in range(len(VALUES)))
-    if rootless:  # samples without a stack
+    if 0 in leaves or any(columns[v][0] for columns in own for v in range(len(VALUES))):  # samples without a stack
         frames = [*frames, Frame("<no stack>", None, None, None, None)]
         order.append(0)
         depth.append(0)
@@ -112,7 +121,8 @@ def _ordered(frames: list[Frame], nodes: dict[tuple[int, int], int], own: list[l
         frame.append(number)
         waiting += [(level + 1, below, n) for _, below, n in sorted(children[node], reverse=True)]
     sorted_own = [[[column[i] for i in order] for column in columns] for columns in own]
-    return Tree(frames, depth, frame, sorted_own)
+    drawn = {node: i for i, node in enumerate(order)}
+    return Tree(frames, depth, frame, sorted_own, leaf=[drawn[node] for node in leaves])
 
 
 def of_scripts(profile: Profile) -> Profile:

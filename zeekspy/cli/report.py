@@ -1,0 +1,93 @@
+"""``zeekspy report``: a recording in another format, several in one, or what has changed between two."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zeekspy.export import Format
+    from zeekspy.profile import Profile
+
+BY = ("body", "line", "file")
+"""As regroup.BY, which would take longer to import than the help may."""
+
+
+def add_parser(subparsers: Any) -> None:
+    p = subparsers.add_parser(
+        "report",
+        help="show a recording, convert it, put several together or compare two",
+        usage="zeekspy report FILE [FILE ...] [-f FMT] [-o OUT] [--diff BASE] [--by body|line|file]",
+        description="Reads recordings of zeekspy, and what can be shown of other pprof files and of collapsed stacks. "
+        "Without -o and -f it prints a table of bodies.",
+    )
+    p.add_argument("files", nargs="+", metavar="FILE", help="recordings, - for standard input; several become one")
+    p.add_argument("-f", "--format", metavar="FMT", help="format, where the name of OUT does not say it (text)")
+    p.add_argument("-o", "--output", metavar="OUT", help="file to write (standard output, or a dated name)")
+    p.add_argument("--diff", metavar="BASE", help="show what has changed since this recording")
+    p.add_argument("--by", choices=BY, default="body", help="what a row or a frame is (body)")
+    p.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from zeekspy import export, recording, regroup
+    from zeekspy.export.words import why_empty
+    from zeekspy.output import Output
+
+    form = export.by_name(args.format) if args.format else export.by_path(args.output or "report.txt")
+    if args.diff and not form.compares:
+        form.refuse_diff()
+    profiles = [recording.read(path) for path in args.files]
+    profile = regroup.regrouped(recording.merge(profiles, args.files), args.by)
+    base = regroup.regrouped(recording.read(args.diff), args.by) if args.diff else None
+    for name, part in ((", ".join(args.files), profile), (args.diff, base)):
+        for said in _said(name, part) if part is not None else ():
+            print(said, file=sys.stderr)
+    if base is not None:
+        recording.merge([profile, base], [args.files[0], args.diff])  # refuses what cannot be compared
+    path = Path(args.output or ("-" if form.is_text else _dated_name(form.endings[0])))
+    output = Output(path)
+    try:
+        written = output.write(lambda out: _write(form, profile, base, out, _width(form, path)))
+    finally:
+        output.discard()
+    if str(path) != "-":
+        print(f"{written}  open it with: {form.opens_with(written)}", file=sys.stderr)
+    if base is None and form.name == "text" and why_empty(profile):
+        print(why_empty(profile), file=sys.stderr)
+    return 0
+
+
+def _write(form: Format, profile: Profile, base: Profile | None, out: Any, width: int) -> None:
+    from zeekspy.export import diff_text, text
+
+    if base is not None and width:
+        out.write(diff_text.table(profile, base, width).encode("utf-8", "backslashreplace"))
+    elif base is not None:
+        form.write_diff(profile, base, out)
+    elif width:
+        out.write(text.table(profile, width).encode("utf-8", "backslashreplace"))
+    else:
+        form.write(profile, out)
+
+
+def _width(form: Format, path: Path) -> int:
+    """Columns of the terminal that the table goes to; 0 where it goes elsewhere."""
+    if form.name != "text" or str(path) != "-" or not sys.stdout.isatty():
+        return 0
+    return shutil.get_terminal_size().columns
+
+
+def _said(name: str, profile: Profile) -> list[str]:
+    meta = profile.meta
+    if meta.get("sample_types"):
+        return [f"{name}: not a recording of zeekspy; it has {meta['sample_types']}, shown are {meta['shown']}"]
+    return []
+
+
+def _dated_name(ending: str) -> str:
+    return f"zeekspy-report-{time.strftime('%Y%m%d-%H%M%S')}{ending}"

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from zeekspy.errors import NoSuchTarget
@@ -113,6 +113,10 @@ class CallCounter:
 
     def know(self, bodies: Sequence[FoundBody]) -> None:
         """Takes note of bodies that samples have shown, which may be known already."""
+        for body in bodies:
+            known = (self._compiled if body.zam else self._interpreted).get(body.stmt)
+            if known is not None:  # a lambda runs under another name than the one its global has
+                known.key = body.key
         new = self._new(bodies)
         self._unforeseen = self._unforeseen or bool(new)
         self._count(new)
@@ -133,7 +137,7 @@ class CallCounter:
             if body.zam and self._ncall is None:
                 self._uncounted.add(body.key)
             elif len(vptr) == 8:
-                known[body.stmt] = _Count(body.key, vptr, 0 if self.from_start else -1, 0)
+                known[body.stmt] = _Count(_running(body.key), vptr, 0 if self.from_start else -1, 0)
 
     def read(self) -> bool:
         """Reads all counts. False if the target has gone."""
@@ -206,6 +210,12 @@ class CallCounter:
         bodies = self._table.bodies(self._taken)
         self._taken += len(bodies)
         self._count(self._new(bodies))
+
+
+def _running(key: Frame) -> Frame:
+    """The name under which it runs: the global that holds a lambda has its module before the name (Expr.cc)."""
+    module, found, rest = (key.name or "").rpartition("::lambda_<")
+    return replace(key, name=f"lambda_<{rest}") if found and module else key
 
 
 def _age(target: Target) -> float:

@@ -7,6 +7,7 @@ is the scope is known by what is found there.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ CODE_BYTES = 128
 MAX_GLOBALS = 1 << 18
 """Bounds the walk over what may be no tree at all; a Zeek with all its policy scripts has some 20 000."""
 MAX_CHAIN = 256
+MAX_TABLES = 4096
+BEHIND_TABLE = 8
+"""Words of a TableVal that are looked at behind its table: def_val is among them, or before it."""
 _STRING_SIZE = {"libstdc++": 32, "libc++": 24, "libstdc++-old": 8}
 _NEEDED = frozenset(("Scope.local", "ID.type", "ID.val", "Type.tag", "sizeof.Type.tag", "FuncVal.func_val"))
 
@@ -52,11 +56,28 @@ class GlobalScope:
         types = self._pointers(ids, f["ID.type"])
         tags = self._memory.read_many([t + f["Type.tag"] for t in types], f["sizeof.Type.tag"])
         wanted = zeek_types.func_tag(self._target.version)
-        ids = [at for at, tag in zip(ids, tags, strict=True) if tag and int.from_bytes(tag, "little") == wanted]
-        values = [v for v in self._pointers(ids, f["ID.val"]) if v]
+        tagged = [(at, int.from_bytes(tag, "little")) for at, tag in zip(ids, tags, strict=True) if tag]
+        values = [v for v in self._pointers([at for at, tag in tagged if tag == wanted], f["ID.val"]) if v]
+        table = zeek_types.table_tag(self._target.version)
+        values += self._defaults([at for at, tag in tagged if tag == table], values)
         funcs = list(dict.fromkeys(p for p in self._pointers(values, f["FuncVal.func_val"]) if p))
         kinds = self._memory.read_many([at + f["Func.kind"] for at in funcs], f["sizeof.Func.kind"])
         return [at for at, kind in zip(funcs, kinds, strict=True) if kind and not any(kind)]  # 1 is a BiF
+
+    def _defaults(self, ids: list[int], values: list[int]) -> list[int]:
+        """FuncVals in the tables that are values of ``ids``: what a &default of a table was made from.
+
+        A lambda that is evaluated while scripts are parsed has a copy of its body, and the table's ``def_val`` (Val.h)
+        is all that leads to it. It is known by the first word of every FuncVal, as ``values`` have it.
+        """
+        tables = [t for t in self._pointers(ids[:MAX_TABLES], self._fields["ID.val"]) if t]
+        words = self._fields.get("TableVal.table_val", 0) // 8 + BEHIND_TABLE
+        firsts = Counter(self._memory.read_many(values, 8))
+        held = [d for d in self._memory.read_many(tables, 8 * words) if len(d) == 8 * words]
+        at = list(dict.fromkeys(_word(d, 8 * i) for d in held for i in range(1, words)))
+        at = [p for p in at if _plausible(p) and p % 8 == 0]
+        vptr = firsts.most_common(1)[0][0] if firsts else b""
+        return [p for p, first in zip(at, self._memory.read_many(at, 8), strict=True) if vptr and first == vptr]
 
     # ---- where it is
 

@@ -346,3 +346,8 @@ def containers(version: str) -> Containers:
 def table_tag(version: str) -> int:
     """The number of TYPE_TABLE, the tag of a TableType (Type.h): 16 until Zeek 4.0, 15 in 4.1 and 4.2, then 14."""
     return func_tag(version) - (4 if func_tag(version) > 17 else 3)
+
+
+def table_tag(version: str) -> int:
+    """The number of TYPE_TABLE, the tag of a TableType (Type.h): 16 until Zeek 4.0, 15 in 4.1 and 4.2, then 14."""
+    return func_tag(version) - (4 if func_tag(version) > 17 else 3)

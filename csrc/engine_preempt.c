@@ -14,6 +14,7 @@ static void enter(struct zs_engine *engine)
 {
 	struct sched_param param = { .sched_priority = 1 };
 	int policy = sched_getscheduler(0);
+	engine->pinned = -1;
 	engine->realtime = policy == SCHED_FIFO || policy == SCHED_RR || sched_setscheduler(0, SCHED_FIFO, &param) == 0;
 }
 
@@ -28,10 +29,11 @@ static int begin(struct zs_engine *engine, struct zs_hold *hold, struct zs_error
 		if (rc < 0)
 			return rc;
 		hold->running = state.state == 'R' ? ZS_RUNNING : ZS_BLOCKED;
-		// We run on this CPU, so it does not.
-		hold->still = sched_getcpu() == state.cpu;
+		// We run on this CPU, and nowhere else, so it does not.
+		hold->still = engine->pinned == state.cpu && sched_getcpu() == state.cpu;
 		if (hold->still || i == FOLLOWS || !zs_cpus_follow(state.cpu))
 			return ZS_OK;
+		engine->pinned = state.cpu;
 	}
 }
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.support.scripts_profile import rank_correlation, record
+from tests.support.scripts_profile import Both, Place, rank_correlation, record
 
 
 def main() -> None:
@@ -22,9 +22,8 @@ def main() -> None:
         command = [zeek, "-C", "-r", trace, "local", f"Log::default_logdir={folder}"]
         both = record(command, Path(folder) / "table", hz, engine)
     meta = both.profile.meta
-    print(
-        f"Zeek {meta['zeek_version']}, {meta['samples']} samples at {meta['hz_achieved']} Hz ({meta['engine']}), {meta['script']} script"
-    )
+    rate = f"{meta['hz_achieved']} Hz, engine {meta['engine']}"
+    print(f"Zeek {meta['zeek_version']}, {meta['samples']} samples at {rate}; {meta['script']} of them in scripts")
     differ = {p for p in both.ncall.keys() | both.calls.keys() if both.ncall.get(p) != both.calls.get(p)}
     print(f"bodies in Zeek's table: {len(both.ncall)}, with as many calls in ours: {len(both.ncall.keys() - differ)}")
     for place in sorted(differ)[:20]:
@@ -33,8 +32,14 @@ def main() -> None:
     print("  tot_CPU s    total s     calls  body")
     for p in top:
         print(f"{both.tot_cpu[p]:11.3f}{both.total.get(p, 0):11.3f}{both.calls.get(p, 0):10}  {p[0]} {p[1]}")
-    rho = rank_correlation([both.tot_cpu[p] for p in top], [both.total.get(p, 0.0) for p in top])
-    print(f"rank correlation of the ten costliest: {rho:.3f}")
+    print(f"rank correlation of the ten costliest: {correlation(both, top):.3f}")
+    least = 0.005 * both.profile.total().cpu_ns / 1e9
+    many = [p for p in both.costliest(len(both.tot_cpu)) if both.tot_cpu[p] >= least]
+    print(f"of the {len(many)} bodies with 0.5 % of the time and more: {correlation(both, many):.3f}")
+
+
+def correlation(both: Both, places: list[Place]) -> float:
+    return rank_correlation([both.tot_cpu[p] for p in places], [both.total.get(p, 0.0) for p in places])
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (rb"#fields\tfunction", "the table of Zeek's --profile-scripts", "It has no stacks. Record with zeekspy record."),
     (rb"#separator", "a Zeek log", _HINT),
     (
-        rb"\S[^\n]*? \d+(/\d+)? [^\n]*\d\.\d+: ",
+        rb"(#[^\n]*\n)*\S[^\n]*? \d+(/\d+)? [^\n]*\d\.\d+: ",
         "perf script text",
         "stackcollapse-perf.pl FILE > x.folded makes it readable.",
     ),

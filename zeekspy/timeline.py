@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 LIMIT = 1 << 20
 """Runs that are kept, 16 bytes each. At 100 Hz and without any two equal neighbours that is close to three hours."""
+MOST = (1 << 32) - 1
+"""Samples of a run, what 32 bits hold."""
 LONGEST_US = 1_000_000
 """Equal neighbours become one run until it is that long, so that samples missed in between shift no other by more."""
 
@@ -49,8 +51,10 @@ class Timeline:
     def add(self, t_us: int, slot: int, count: int) -> None:
         """A run that began at ``t_us``, not before the one before it."""
         if self.times and self.slots[-1] == slot and 0 <= t_us - self.times[-1] < LONGEST_US:
-            self.counts[-1] += count
-            return
+            together = self.counts[-1] + count
+            if together <= MOST:
+                self.counts[-1] = together
+                return
         if len(self.times) >= self._limit + self._limit // 8 + 1:
             self.forget(self._limit // 8 + 1)
         self.times.append(t_us)

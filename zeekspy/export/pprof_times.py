@@ -19,7 +19,7 @@ from array import array
 from typing import Any
 
 from zeekspy.profile import Labels, Profile, Stack
-from zeekspy.timeline import LIMIT, Timeline
+from zeekspy.timeline import LIMIT, MOST, Timeline
 
 PREFIX = "#times "
 MAX_BASE64 = 4 << 20
@@ -90,7 +90,7 @@ def _timeline(
     for delta, number, count in zip(deltas, numbers, counts, strict=True):
         t_us += delta
         room[number] -= count
-        if room[number] < 0 or count >= 1 << 32 or not -_DECADE_US < t_us < _DECADE_US:
+        if room[number] < 0 or count > MOST or not -_DECADE_US < t_us < _DECADE_US:
             return None
         result.add(t_us, slots[number], count)
     result.dropped += dropped

@@ -9,12 +9,17 @@ from typing import BinaryIO
 
 from zeekspy import access, zeek_types
 from zeekspy.elf import Elf, Segment
-from zeekspy.errors import NoSuchTarget, NotZeek, TargetError
+from zeekspy.errors import NoSuchTarget, NotZeek, TargetError, UnknownBuild
 
 PAGE = 4096
 MAX_MAPS = 1 << 24
 """Bytes of /proc/PID/maps read at most."""
 
+
+VERSIONLESS = (
+    "Without a version no table of offsets can be chosen. Zeek's own build links with -rdynamic, which exports it: "
+    "profile an executable that was built so."
+)
 
 PF_KTHREAD = 0x00200000
 """Of the flags in /proc/PID/stat: include/linux/sched.h."""
@@ -72,7 +77,7 @@ class Target:
 
 
 def find(pid: int) -> Target:
-    """The Target of process ``pid``. Raises NoSuchTarget, AccessDenied or NotZeek."""
+    """The Target of process ``pid``. Raises NoSuchTarget, AccessDenied, NotZeek, or UnknownBuild without a version."""
     began = start_time(pid)
     try:
         exe = os.readlink(f"/proc/{pid}/exe")
@@ -95,8 +100,37 @@ def find(pid: int) -> Target:
 
 def _inspect(pid: int, exe: str, file: BinaryIO, status: os.stat_result, maps: list[Mapping], began: int) -> Target:
     elf = Elf(file)
-    symbols, sizes = {}, {}
     bias = load_bias(elf.loads, maps, (os.major(status.st_dev), os.minor(status.st_dev)), status.st_ino, exe)
+    stack = next(((m.start, m.end) for m in maps if m.path == "[stack]"), None)
+    return Target(
+        pid=pid,
+        exe=exe,
+        bias=bias,
+        # The stack grows downwards from where it is now; 1 GiB is far beyond any limit in use.
+        stack=(max(PAGE, stack[1] - (1 << 30)), stack[1]) if stack else (0, 0),
+        start_time=began,
+        exe_id=(status.st_dev, status.st_ino),
+        **vars(read_executable(elf, bias, f"process {pid} ({exe})")),
+    )
+
+
+@dataclass(frozen=True)
+class Executable:
+    """What a Target knows from its executable alone, at the addresses it was loaded to."""
+
+    arch: str
+    build_id: str | None
+    version: str
+    stdlib: str
+    debug: bool
+    symbols: dict[str, int]
+    sizes: dict[str, int]
+    data: tuple[int, int]
+
+
+def read_executable(elf: Elf, bias: int, what: str) -> Executable:
+    """The Executable that was loaded with ``bias``. NotZeek, with ``what`` it is that runs it, if it is none."""
+    symbols, sizes = {}, {}
     for name, mangled in zeek_types.SYMBOLS.items():
         # .symtab is slow to search and need not be there; what a walk needs is exported.
         look_up = elf.symbol if name in zeek_types.NEEDED_SYMBOLS else elf.dynamic_symbol
@@ -104,34 +138,27 @@ def _inspect(pid: int, exe: str, file: BinaryIO, status: os.stat_result, maps: l
         if found is not None:
             symbols[name], sizes[name] = found.value + bias, found.size
     missing = [name for name in zeek_types.NEEDED_SYMBOLS if name not in symbols]
+    if missing == ["version"]:
+        raise UnknownBuild(f"{what} may be a Zeek, but its executable defines no version", VERSIONLESS)
     if missing:
-        raise NotZeek(f"process {pid} ({exe}) is not a Zeek: its executable defines no {' and no '.join(missing)}")
-    version = _version(elf, symbols["version"] - bias, sizes["version"])
+        raise NotZeek(f"{what} is not a Zeek: its executable defines no {' and no '.join(missing)}")
     low, high = elf.vtable_range
-    stack = next(((m.start, m.end) for m in maps if m.path == "[stack]"), None)
-    return Target(
-        pid=pid,
-        exe=exe,
+    return Executable(
         arch=elf.arch,
         build_id=elf.build_id,
-        version=version,
+        version=_version(elf, symbols["version"] - bias, sizes["version"]),
         stdlib=elf.stdlib,
         debug=zeek_types.is_debug_build(elf.names(zeek_types.VERSION_FUNCTION)),
-        bias=bias,
         symbols=symbols,
         sizes=sizes,
         data=(low + bias, high + bias) if high else (0, 0),
-        # The stack grows downwards from where it is now; 1 GiB is far beyond any limit in use.
-        stack=(max(PAGE, stack[1] - (1 << 30)), stack[1]) if stack else (0, 0),
-        start_time=began,
-        exe_id=(status.st_dev, status.st_ino),
     )
 
 
 def _version(elf: Elf, vaddr: int, size: int) -> str:
     text = elf.read_at(vaddr, min(size or 64, 256)).split(b"\0")[0]
     if not text or not text.isascii() or not text[:1].isdigit():
-        raise NotZeek(f"{elf.name} is not a Zeek: its symbol version does not hold a version")
+        raise UnknownBuild(f"{elf.name} may be a Zeek, but its symbol version does not hold a version", VERSIONLESS)
     return text.decode()
 
 

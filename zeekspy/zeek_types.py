@@ -310,9 +310,10 @@ def func_tag(version: str) -> int:
 
 
 _OLD_TYPES = (
-    "void bool int count counter double time interval string pattern enum timer port addr subnet any table union "
-    "record list func file vector opaque type error"
-).split()
+    *("void", "bool", "int", "count", "counter", "double", "time", "interval", "string", "pattern", "enum", "timer"),
+    *("port", "addr", "subnet", "any", "table", "union", "record", "list", "func", "file", "vector", "opaque", "type"),
+    "error",
+)
 
 
 def type_tags(version: str) -> tuple[str, ...]:
@@ -341,11 +342,6 @@ def containers(version: str) -> Containers:
     m = re.match(r"(\d+)\.(\d+)", version)
     series = (int(m[1]), int(m[2])) if m is not None else (9, 0)
     return Containers(series < (3, 2), series < (4, 1), series < (6, 1), series >= (8, 2))
-
-
-def table_tag(version: str) -> int:
-    """The number of TYPE_TABLE, the tag of a TableType (Type.h): 16 until Zeek 4.0, 15 in 4.1 and 4.2, then 14."""
-    return func_tag(version) - (4 if func_tag(version) > 17 else 3)
 
 
 def table_tag(version: str) -> int:

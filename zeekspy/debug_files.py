@@ -7,7 +7,10 @@ Sections are compressed (SHF_COMPRESSED, .zdebug_*), unrelocated (object files),
 from __future__ import annotations
 
 import mmap
+import os
+import shutil
 import struct
+import subprocess
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -23,6 +26,8 @@ RELOCATIONS = {"x86_64": {1: 8, 10: 4, 11: 4}, "aarch64": {257: 8, 258: 4}}
 """Absolute relocations (R_X86_64_64, _32, _32S; R_AARCH64_ABS64, _ABS32) to their width in bytes."""
 
 DEBUG_ROOT = Path("/usr/lib/debug")
+FETCH = 600
+"""Seconds that debuginfod-find may take: a Zeek's debug info has 100 MB and more."""
 MAX_SECTION = 4 << 30
 ZLIB_RATIO = 1032
 """zlib cannot shrink anything further: a section that claims to was forged to fill the disk."""
@@ -220,7 +225,9 @@ def _open_if(path: Path) -> Elf | None:
 
 
 def find(elf: Elf, debug_file: Path | None = None) -> DebugFile:
-    """The DWARF of ``elf``: in ``debug_file`` if given, in itself, by build-id, or by .gnu_debuglink.
+    """The DWARF of ``elf``: in ``debug_file`` if given, in itself, by build-id, by .gnu_debuglink, or from debuginfod.
+
+    debuginfod's servers are asked only where $DEBUGINFOD_URLS names some.
 
     DebugInfoError says where it was looked for. A file with another build-id or checksum is not taken.
     """
@@ -247,6 +254,14 @@ def find(elf: Elf, debug_file: Path | None = None) -> DebugFile:
             same = crc32(path) == crc if crc is not None else other_elf.build_id == elf.build_id
             if same and (found := DebugFile(other_elf)).has_dwarf:
                 return found
+    if elf.build_id and os.environ.get("DEBUGINFOD_URLS"):
+        looked.append("debuginfod")
+        place = by_debuginfod(elf.build_id)
+        fetched = _open_if(place) if place is not None else None
+        if fetched is not None:
+            with fetched:
+                if fetched.build_id == elf.build_id and (found := DebugFile(fetched)).has_dwarf:
+                    return found
     raise DebugInfoError(
         f"{elf.name} has no debug info; looked in {', '.join(looked)}",
         "Install the debug package of this Zeek, or name the file that has its DWARF: --debug-file FILE.",
@@ -264,6 +279,21 @@ def _split_off(elf: Elf) -> Iterator[tuple[Path, int | None]]:
         folder = Path(elf.name).resolve().parent
         for place in (folder, folder / ".debug", DEBUG_ROOT / folder.relative_to("/")):
             yield place / name, crc
+
+
+def by_debuginfod(build_id: str) -> Path | None:
+    """The file that elfutils' debuginfod-find has, or fetches into its cache; None if it finds none or is missing."""
+    program = shutil.which("debuginfod-find")
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, "debuginfo", build_id], stdin=subprocess.DEVNULL, capture_output=True, timeout=FETCH, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = done.stdout.splitlines()
+    return Path(os.fsdecode(lines[0])) if done.returncode == 0 and lines else None
 
 
 def debuglink(elf: Elf) -> tuple[str, int] | None:

@@ -184,6 +184,61 @@ def test_build_id(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert dict(dwarf.generate(tmp_path / "shapes").fields) == truth
 
 
+@pytest.fixture
+def debuginfod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the only debuginfod-find on PATH finds; it takes notes of what it is asked in ``asked`` beside it."""
+    found = tmp_path / "found.debug"
+    program = tmp_path / "bin" / "debuginfod-find"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ -e {found} ] || exit 2\necho {found}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    monkeypatch.setenv("DEBUGINFOD_URLS", "http://localhost:1/")
+    monkeypatch.setattr(debug_files, "DEBUG_ROOT", tmp_path / "none")
+    return found
+
+
+@pytest.fixture
+def alone(split: Split, tmp_path: Path) -> Path:
+    """The program without its debug info, in a folder of its own."""
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    return Path(shutil.copy(split[0], folder))
+
+
+def test_debuginfod(split: Split, alone: Path, debuginfod: Path) -> None:
+    shutil.copy(split[1], debuginfod)
+    assert dict(dwarf.generate(alone).fields) == split[2]
+    assert (debuginfod.parent / "asked").read_text() == f"debuginfo {build_id(alone)}\n"
+
+
+def test_debuginfod_that_has_it_not(alone: Path, debuginfod: Path) -> None:
+    with pytest.raises(DebugInfoError, match=r"no debug info; looked in .*, debuginfod"):
+        dwarf.generate(alone)
+
+
+def test_debuginfod_that_gives_another_build(alone: Path, debuginfod: Path) -> None:
+    shutil.copy(shutil.which("true", path="/bin:/usr/bin") or "", debuginfod)
+    with pytest.raises(DebugInfoError, match="no debug info"):
+        dwarf.generate(alone)
+
+
+def test_debuginfod_is_asked_only_where_it_is_configured(
+    split: Split, alone: Path, debuginfod: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(split[1], debuginfod)
+    monkeypatch.delenv("DEBUGINFOD_URLS")
+    with pytest.raises(DebugInfoError, match="no debug info"):
+        dwarf.generate(alone)
+    assert not (debuginfod.parent / "asked").exists()
+
+
+def test_without_debuginfod_find(alone: Path, debuginfod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(DebugInfoError, match="no debug info"):
+        dwarf.generate(alone)
+
+
 def test_named_debug_file(split: Split, tmp_path: Path) -> None:
     program, debug, truth = split
     shutil.copy(program, tmp_path)

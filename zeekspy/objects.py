@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from zeekspy import selfcheck, zeek_types
+from zeekspy import selfcheck
 from zeekspy.layout import Layout
 from zeekspy.target import Target
 
 if TYPE_CHECKING:
     from zeekspy._core import Memory
 
-NODE, CHILDREN = 160, 32
+NODE, CHILDREN = 160, 16
 """Bytes of a node of a syntax tree that are looked at, and statements of a list."""
 MIN_ADDRESS = 1 << 16
 MAX_FUNCTIONS = 5000
@@ -26,7 +27,6 @@ class Objects:
     def __init__(self, target: Target, layout: Layout, memory: Memory) -> None:
         self._target, self._layout, self._memory = target, layout, memory
         self._fields = layout.fields
-        self._list = zeek_types.list_tag(target.version)
         self.functions: dict[int, None] = {}
 
     def read(self, at: int, length: int) -> bytes:
@@ -101,15 +101,19 @@ class Objects:
         room = self.read(begin, min(max(0, end - begin), 4 * size))
         return [self.word(room, at + f["Func.Body.stmts"]) for at in range(0, len(room) - size + 1, size)]
 
-    def below(self, node: int) -> list[int]:
-        """What an object of the syntax tree may point to: statements of a list, or any word that can be an address."""
-        f = self._fields
+    def below(self, node: int) -> Iterator[int]:
+        """Objects that one of the syntax tree points to: directly, or through the array of a list."""
         data = self.read(node, NODE)
-        words = [self.word(data, at) for at in range(f["Obj.location"] + 8, len(data) - 7, 8)]
-        held = f.get("StmtList.stmts")
-        if held is not None and int.from_bytes(data[f["Stmt.tag"] :][: f["sizeof.Stmt.tag"]], "little") == self._list:
-            at = self.word(data, held) if f["sizeof.StmtList.stmts"] == 8 else node + held
-            items = self.pointer(at + f.get("List.entries", 0))
-            room = self.read(items, 8 * CHILDREN)
-            words = [self.word(room, i) for i in range(0, len(room) - 7, 8)] + words
-        return [w for w in words if w % 8 == 0 and MIN_ADDRESS < w < 1 << 47]
+        for at in range(self._fields["Obj.location"] + 8, len(data) - 7, 8):
+            to = self.word(data, at)
+            if to % 8 or not MIN_ADDRESS < to < 1 << 47:
+                continue
+            if self.is_object(to):
+                yield to
+                continue
+            array = self.read(to, 8 * CHILDREN)
+            for i in range(0, len(array) - 7, 8):
+                item = self.word(array, i)
+                if item % 8 or not MIN_ADDRESS < item < 1 << 47 or not self.is_object(item):
+                    break
+                yield item

@@ -153,7 +153,6 @@ class Session:
             on_cpu = bool(flags & SAMPLE_FLAGS["on-cpu"])
             frames = self._stack(stack, on_cpu)
             self._times.add((t_ns - self._zero_ns) // 1000, self._slot(stack, on_cpu, frames), count)
-            self._nameless += count if any("unreadable" in f.flags for f in frames) else 0
             self.profile.add(frames, self._labels, count, cpu_ns, wall_ns)
         self.profile.duration_ns = round((time.monotonic() - self._began) * 1e9)
         if isinstance(batch.lost, NoSuchTarget):
@@ -202,7 +201,9 @@ class Session:
     def _judge(self) -> None:
         counters = self._sampler.stats()
         proved = self._stack_check.agreed["Frame.function"] and self._stack_check.agreed["Frame.next_stmt"]
-        script, unreadable = counters["script"], self._nameless if proved else counters["unreadable"]
+        script, unreadable = counters["script"], counters["unreadable"]
+        if not proved:
+            unreadable = max(unreadable, counters["lineless"])
         if script >= JUDGE_AFTER and 2 * unreadable > script:
             origin = self.attachment.layout.origin
             raise UnknownBuild(
@@ -214,6 +215,7 @@ class Session:
         """Looks at running stacks, between polls: what the self-check could not see when no script ran."""
         if not script or self._stack_check.settled:
             return
+        self._stack_check.look_for_bifs()  # a tenth of a second at most, once
         for _ in range(LOOKS):
             self._stack_check.look()
             if self._stack_check.settled:
@@ -225,7 +227,7 @@ class Session:
         counters = self._sampler.stats()
         if self.choice.fallback is None or counters["last_ns"] - counters["started_ns"] < engines.TRIAL_S * 1e9:
             return
-        other = engines.reconsider(self.choice, self._cpus, counters["script"], counters["unreadable"])
+        other = engines.reconsider(self.choice, self._cpus, counters["script"], counters["unreadable"] + counters["lineless"])
         self.choice = replace(self.choice, fallback=None)
         if other is not None:
             with suppress(AccessDenied):  # another process traces it: no reason to end
@@ -251,6 +253,7 @@ class Session:
             "profiler_cpu_s": round(_own_cpu() - self._cpu_at_start, 6),
             "sample_us": quantiles(c["cost"]),
             "reads_per_sample": round(reads, 3),
+            "lineless": c["lineless"],
             "truncated": c["truncated"],
             "overflow": c["overflow"],
             "layout_unproven": self._stack_check.unproven,

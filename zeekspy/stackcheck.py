@@ -37,8 +37,8 @@ DEPTH = 16
 """Entries looked at, from the innermost one."""
 OLD = 64
 """Popped entries and Frames looked at."""
-MAX_NODES = 600
-"""Of syntax trees looked at."""
+MAX_NODES = 1000
+"""Of syntax trees looked at: 0.1 s."""
 
 
 def everything(target: Target, layout: Layout, memory: Memory) -> list[Check]:
@@ -47,6 +47,7 @@ def everything(target: Target, layout: Layout, memory: Memory) -> list[Check]:
     if all(c.passed for c in result):
         stacks = StackCheck(target, layout, memory)
         stacks.look_back()
+        stacks.look_for_bifs()
         until = time.monotonic() + PATIENCE
         while not stacks.settled and time.monotonic() < until:
             if not stacks.look():
@@ -62,6 +63,7 @@ class StackCheck:
         self._target, self._layout = target, layout
         self._fields = layout.fields
         self._zeek = Objects(target, layout, memory)
+        self._nodes: set[int] = set()
         self._last = b""
         self._misplaced: dict[int, set[tuple[int, int]]] = defaultdict(set)
         self.looks = 0
@@ -227,7 +229,6 @@ class StackCheck:
             self._old_frames_of_entries(rows)
         else:
             self._old_frames_beside(rows)
-        self._look_for_bifs()
 
     def _old_frames_of_entries(self, rows: list[bytes]) -> None:
         f = self._fields
@@ -259,27 +260,26 @@ class StackCheck:
             else:
                 self._misplace(frame, functions.keys())
 
-    def _look_for_bifs(self) -> None:
+    def look_for_bifs(self) -> None:
         """Follows the calls in the bodies of the functions seen so far until a BiF has shown its kind.
 
         BiFs run too short to be met by chance, but nearly every function of Zeek's own scripts leads to one.
         """
         functions = deque(self._zeek.functions)
-        known, nodes = set(functions), 0
-        while functions and nodes < MAX_NODES and not self.agreed["Func.kind"]:
+        known = set(functions)
+        while functions and len(self._nodes) < MAX_NODES and not self.agreed["Func.kind"]:
             todo = deque(self._zeek.bodies(functions.popleft()))
-            seen = set(todo)
-            while todo and nodes < MAX_NODES:
-                nodes += 1
+            while todo and len(self._nodes) < MAX_NODES and not self.agreed["Func.kind"]:
                 for node in self._zeek.below(todo.popleft()):
+                    if node in self._nodes:
+                        continue
+                    self._nodes.add(node)
                     callee = self._zeek.called(node)
-                    if self._zeek.is_func(callee) and callee not in known:
+                    if callee not in known and self._zeek.is_func(callee):
                         known.add(callee)
                         self._kind(callee)
                         functions.append(callee)
-                    elif not callee and node not in seen and len(seen) < MAX_NODES and self._zeek.is_object(node):
-                        seen.add(node)
-                        todo.append(node)
+                    todo.append(node)
 
     def _old(self, frame: int, function: int, call: int) -> None:
         if function:

@@ -80,16 +80,38 @@ def test_a_thread_of_the_kernel() -> None:
 
 
 @live
-def test_an_executable_that_lies_about_its_version(place: Path) -> None:
+@pytest.mark.parametrize("version", [b"\xff.9.0-standin", b"\0" * 13, b"a.9.0-standin"])
+def test_an_executable_without_a_version(place: Path, version: bytes) -> None:
     exe = place / "zeek"
     data = standin.path("2").read_bytes()
     assert data.count(b"0.9.0-standin\0") >= 1
-    exe.write_bytes(data.replace(b"0.9.0-standin\0", b"\xff.9.0-standin\0"))
+    exe.write_bytes(data.replace(b"0.9.0-standin\0", version + b"\0"))
     exe.chmod(0o755)
     with subprocess.Popen([exe], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        refused(zeekspy("dump", "--pid", process.pid), 1, "does not hold a version", hint="pgrep -a zeek")
+        refused(zeekspy("dump", "--pid", process.pid), 5, "does not hold a version", hint="-rdynamic")
+        assert untouched(process)
+        process.kill()
+
+
+@live
+@pytest.mark.parametrize("version", [b"99.99-standin", b"0.0.0-standin", b"9.9.9.9.9.9.9"])
+def test_a_version_of_no_table(place: Path, tmp_path: Path, version: bytes) -> None:
+    """Debug info is taken only where it is there: a stripped one has none."""
+    if shutil.which("strip") is None:
+        pytest.skip("strip is missing: install binutils")
+    exe = place / "zeek"
+    exe.write_bytes(standin.path("2").read_bytes().replace(b"0.9.0-standin\0", version + b"\0"))
+    exe.chmod(0o755)
+    subprocess.run(["strip", exe], check=True)
+    with subprocess.Popen([exe], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        empty = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        for command in ATTACHING:
+            said = refused(zeekspy(*command, "--pid", process.pid, env=empty), 5, version.decode(), hint="--offsets")
+            assert "zeekspy offsets generate" in said
         assert untouched(process)
         process.kill()
 

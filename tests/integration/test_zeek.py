@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from zeekspy.offsets import tables
 
 import zeekspy as package
 from tests.support import targets
-from tests.support.commands import profile_of, start, stats_of, untouched, zeekspy
+from tests.support.commands import profile_of, refused, start, stats_of, untouched, zeekspy
 from zeekspy import session
+from zeekspy.elf import Elf
 from zeekspy.errors import ZeekspyError
 from zeekspy.layout import version_key
 from zeekspy.profile import CORE, IDLE, Profile
@@ -132,6 +135,63 @@ def test_dump_and_capture(zeek: subprocess.Popen[bytes], tmp_path: Path) -> None
     for frame in placed:
         if frame["name"].startswith("Demo::"):
             assert_demo_frame(frame["name"], frame["kind"], frame["file"], frame["line"])
+
+
+@pytest.fixture(params=ZEEKS, ids=lambda zeek: zeek.parent.parent.name)
+def stripped(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy without DWARF and .symtab, as official packages are."""
+    if shutil.which("strip") is None:
+        pytest.skip("strip is missing: install binutils")
+    copy = tmp_path / "zeek"
+    subprocess.run(["strip", "-o", copy, request.param], check=True)
+    with Elf(copy) as elf:
+        assert elf.section(".symtab") is None
+        assert elf.section(".debug_info") is None
+    return copy
+
+
+@pytest.fixture
+def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("DEBUGINFOD_URLS", raising=False)
+
+
+def test_stripped_it_is_read_with_a_shipped_table(stripped: Path, no_cache: None, tmp_path: Path) -> None:
+    out, stats_file = tmp_path / "zeek.pb.gz", tmp_path / "stats.json"
+    with busy(stripped, tmp_path / "run", "-b", str(SCRIPT)) as process:
+        done = zeekspy("--pid", process.pid, "--hz", 250, "-o", out, "--duration", 3, "--stats", stats_file)
+        assert done.returncode == 0, done.stderr
+        assert untouched(process)
+        rests = naps(process.pid)
+    stats = stats_of(stats_file)
+    assert stats["layout"] in {table.origin for table in tables()}
+    assert stats["layout_unproven"] == []
+    assert b"warning" not in done.stderr
+    assert rests or named(profile_of(out)) >= BODIES.keys()
+
+
+@pytest.mark.parametrize("version", ["", "99.99.9"])
+def test_stripped_and_of_no_known_version_it_is_refused(
+    stripped: Path, no_cache: None, tmp_path: Path, version: str
+) -> None:
+    with Elf(stripped) as elf:
+        symbol = elf.dynamic_symbol("version")
+        assert symbol is not None
+        text = elf.read_at(symbol.value, symbol.size)
+    data = stripped.read_bytes()
+    assert data.count(b"\0" + text) >= 1
+    stripped.write_bytes(data.replace(b"\0" + text, b"\0" + version.encode()[: len(text) - 1].ljust(len(text), b"\0")))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with (folder / "out").open("wb") as out:
+        process = subprocess.Popen([stripped, "-b", SCRIPT], cwd=folder, stdout=out, stderr=out)
+    try:
+        refused(zeekspy("-o", tmp_path / "out.pb.gz", "--pid", process.pid), 5, "version" if not version else "99.99")
+        assert not (tmp_path / "out.pb.gz").exists()
+        assert untouched(process)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_killed_at_any_moment_zeekspy_leaves_it_running(zeek: subprocess.Popen[bytes], tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def said_or_unproven(target: Target, table: Layout, memory: Memory) -> tuple[str
         selfcheck.check(target, table, memory)
         stacks = StackCheck(target, table, memory)
         stacks.look_back()
+        stacks.look_for_bifs()
         stacks.look()
         stacks.verdict(enough=1)
     except (UnknownBuild, BadLayout) as e:

@@ -17,7 +17,7 @@ CSRC = PACKAGE.parent / "csrc"
 LONGEST = 400
 LONGER = {"elf.py": 420}
 """One subject that does not fall into two: the ELF format."""
-CORE_USERS = {"layout", "selfcheck", "session", "stacks", "confine", "cli.dump", "cli.capture"}
+CORE_USERS = {"layout", "selfcheck", "session", "snapshot", "stacks", "confine", "cli.dump", "cli.capture"}
 """Who may import _core: field names, the self-check's reads, samplers, definitions, and one walk."""
 LIBC = {
     *("ctype.h", "dirent.h", "errno.h", "fcntl.h", "inttypes.h", "limits.h", "pthread.h", "sched.h", "signal.h"),

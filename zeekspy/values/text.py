@@ -39,7 +39,7 @@ def _parts(value: Value, exact: bool) -> Iterator[Value | str]:
     elif value.tag == "record":
         yield "["
         for i, (name, item) in enumerate(zip(value.names, value.items, strict=False)):
-            yield f"{', ' if i else ''}{name}="
+            yield f"{', ' if i else ''}{printable(name)}="
             yield item
         if len(value.items) < value.size:
             yield f", ... ({value.size} fields)"
@@ -95,7 +95,12 @@ def leaf(value: Value, exact: bool = True) -> str:
         return interval(data, exact) if value.tag == "interval" else double(data, exact)
     if data is None:
         return WORDS.get(value.tag, "<no value description>")
-    return str(data)
+    return printable(str(data))
+
+
+def printable(text: str) -> str:
+    """``text`` without characters that a terminal obeys; of names and paths, which may hold any."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def double(number: float, exact: bool = True) -> str:

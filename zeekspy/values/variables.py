@@ -120,6 +120,17 @@ class Variables:
         except Unreadable:
             return -1
 
+    def dispatched(self) -> int | None:
+        """How many events Zeek has begun to handle (EventMgr in Event.h); None if that is not known."""
+        self._reads.allow(MAX_READS)
+        try:
+            if "event_mgr" in self._symbols and "EventMgr.num_events_dispatched" in self._fields:
+                return self._reads.field(self._symbols["event_mgr"], "EventMgr.num_events_dispatched")
+            at = self._symbols.get("num_events_dispatched")
+            return self._reads.number(at) if at else None
+        except Unreadable:
+            return None
+
     # ---- one frame
 
     def arguments(self, entry: Entry) -> tuple[Variable, ...] | None:

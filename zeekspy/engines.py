@@ -65,16 +65,12 @@ def choose(asked: str, cpus: Cpus, hz: float) -> Choice:
         )
     if asked != "auto":
         return Choice(asked, "asked for")
-    exact = "preempt" if cpus.reachable else "ptrace"
-    if cpus.free:
-        n = len(cpus.free)
-        why = f"{n} CPU{'' if n == 1 else 's'} free of the target and other pinned Zeeks"
-        return Choice("nonblocking", why, exact if hz <= GENTLE_HZ else None)
-    if not cpus.reachable:
-        return Choice("nonblocking", f"CPU {cpus.target}, where the target runs, is not open to zeekspy")
     if cpus.ours <= {cpus.target}:
         return Choice("preempt", f"zeekspy may run on CPU {cpus.target} alone, where the target runs")
-    return Choice("preempt", "every other CPU belongs to another Zeek")
+    n = len(cpus.free)
+    why = f"{n} CPU{'' if n == 1 else 's'} free of the target and of pinned Zeeks"
+    exact = "preempt" if cpus.reachable else "ptrace"
+    return Choice("nonblocking", why, exact if hz <= GENTLE_HZ else None)
 
 
 def reconsider(choice: Choice, cpus: Cpus, script: int, undecoded: int) -> Choice | None:

@@ -14,8 +14,8 @@ from zeekspy.profile import Frame, Profile
 from zeekspy.timeline import merged
 
 _HINT = "zeekspy report reads pprof files (zeekspy record writes them) and collapsed stacks."
-_FOLDED = re.compile(rb"\S[^\n]* \d+\r?\n")
-_SUMS = ("samples", "script", "core", "idle", "torn", "stale", "unreadable", "missed", "cpu_s", "overflow")
+_FOLDED = re.compile(rb"(#[^\n]*\n)*\S[^\n]* \d+\r?(\n|$)")
+_SUMS = ("samples", "script", "core", "idle", "torn", "stale", "unreadable", "lineless", "missed", "cpu_s", "overflow")
 
 KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (

@@ -50,6 +50,6 @@ def _files(stack: Stack) -> Stack:
         file = frame.file or (frame.body.file if frame.body else None)
         if not file:
             result.append(replace(frame, line=None))
-        elif not result or result[-1].file != file:
-            result.append(Frame(short_file(file, 3) or file, None, file, frame.line, Body(file, 1, 0)))
+        elif not result or result[-1].body is None or result[-1].body.file != file:
+            result.append(Frame(short_file(file, 3) or file, None, None, None, Body(file, 1, 0)))
     return tuple(result) if stack not in ((CORE,), (IDLE,)) else stack

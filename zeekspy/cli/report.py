@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from zeekspy.export import Format
@@ -50,19 +52,21 @@ def run(args: argparse.Namespace) -> int:
     if base is not None:
         recording.merge([profile, base], [args.files[0], args.diff])  # refuses what cannot be compared
     path = Path(args.output or ("-" if form.is_text else _dated_name(form.endings[0])))
-    output = Output(path)
-    try:
-        written = output.write(lambda out: _write(form, profile, base, out, _width(form, path)))
-    finally:
-        output.discard()
-    if str(path) != "-":
+    if str(path) == "-":
+        _print(lambda out: _write(form, profile, base, out, _width(form)))
+    else:
+        output = Output(path)
+        try:
+            written = output.write(lambda out: _write(form, profile, base, out, 0))
+        finally:
+            output.discard()
         print(f"{written}  open it with: {form.opens_with(written)}", file=sys.stderr)
     if base is None and form.name == "text" and why_empty(profile):
         print(why_empty(profile), file=sys.stderr)
     return 0
 
 
-def _write(form: Format, profile: Profile, base: Profile | None, out: Any, width: int) -> None:
+def _write(form: Format, profile: Profile, base: Profile | None, out: BinaryIO, width: int) -> None:
     from zeekspy.export import diff_text, text
 
     if base is not None and width:
@@ -75,9 +79,29 @@ def _write(form: Format, profile: Profile, base: Profile | None, out: Any, width
         form.write(profile, out)
 
 
-def _width(form: Format, path: Path) -> int:
-    """Columns of the terminal that the table goes to; 0 where it goes elsewhere."""
-    if form.name != "text" or str(path) != "-" or not sys.stdout.isatty():
+def _print(content: Callable[[BinaryIO], None]) -> None:
+    """Writes to standard output. No buffer of Python's holds anything that it would try to write again at exit."""
+    from zeekspy.errors import FileError
+
+    if sys.stdout is None:  # Python found descriptor 1 closed
+        raise FileError("cannot write to standard output: it is closed", "Give a file with -o.")
+    sys.stdout.flush()
+    try:
+        with open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as raw:
+            whole = io.BytesIO()
+            content(whole)
+            rest = memoryview(whole.getvalue())
+            while rest:
+                rest = rest[raw.write(rest) :]
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        raise FileError(f"cannot write to standard output: {e.strerror}", "Give a file with -o.") from None
+
+
+def _width(form: Format) -> int:
+    """Columns of the terminal that the table goes to; 0 where standard output is no terminal."""
+    if form.name != "text" or not sys.stdout.isatty():
         return 0
     return shutil.get_terminal_size().columns
 

@@ -11,6 +11,8 @@ from zeekspy.profile import IDLE, Frame, Profile, display_name, own_and_total
 FALSE_DISCOVERIES = 0.05
 """Of the changes that are called significant, that part may be chance."""
 
+FEWEST = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -56,10 +58,15 @@ def changes(profile: Profile, base: Profile) -> list[Change]:
 
 
 def two_proportions(a: int, of_a: int, b: int, of_b: int) -> float:
-    """Two-sided p of the z-test that ``a`` of ``of_a`` and ``b`` of ``of_b`` are of the same proportion."""
+    """Two-sided p of the z-test that ``a`` of ``of_a`` and ``b`` of ``of_b`` are of the same proportion.
+
+    1 where there are too few samples to tell: the test holds from about FEWEST expected on.
+    """
     if of_a <= 0 or of_b <= 0:
         return 1.0
     both = (a + b) / (of_a + of_b)
+    if both * min(of_a, of_b) < FEWEST:
+        return 1.0
     spread = both * (1 - both) * (1 / of_a + 1 / of_b)
     if spread <= 0:
         return 1.0

@@ -15,12 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from zeekspy.bodies import BodyIndex, FoundBody
 from zeekspy.errors import NoSuchTarget
 from zeekspy.layout import Layout
 from zeekspy.profile import Frame, Profile, body_key
 from zeekspy.scope import GlobalScope
-from zeekspy.stacks import FoundBody, StackTable
+from zeekspy.stacks import StackTable
 from zeekspy.target import Target
+from zeekspy.zam import CompiledCode, InstructionCounter
 
 if TYPE_CHECKING:
     from zeekspy._core import Memory, Walker
@@ -32,8 +34,12 @@ LATEST_S = 30.0
 MAX_BODIES = 1 << 16
 DEFINE_S = 0.005
 """How long functions are looked at between two polls: a few samples at 1 kHz."""
+RESOLVE_S = 0.002
+"""How long lines of compiled code are looked at between two polls."""
 YOUNG_S = 60.0
 """Until a process is that old, bodies are looked for again: scripts are being read, or compiled."""
+TAIL = 192
+"""Bytes behind the members of a Func: those of a CoalescedScriptFunc end before."""
 LOOK_S = 0.5
 """Between two looks for functions at least, while there are signs of new ones."""
 
@@ -65,7 +71,10 @@ class CallCounter:
     ) -> None:
         self._target, self._fields, self._memory, self._walker = target, layout.fields, memory, walker
         self._scope = GlobalScope(target, layout, memory)
-        self._table, self._taken = table, 0
+        self._table = table
+        self.index = BodyIndex()
+        self.code = CompiledCode(layout, memory)
+        self._instructions = InstructionCounter(self.code, self.index, from_start=from_start)
         self.from_start = from_start
         self._interpreted: dict[int, _Count] = {}
         self._compiled: dict[int, _Count] = {}
@@ -101,6 +110,8 @@ class CallCounter:
                     self._look()
         if now >= self._next or self._terminating():
             self.read()
+        with suppress(NoSuchTarget):
+            self._instructions.resolve(RESOLVE_S)
 
     def finish(self) -> None:
         """The last reading. If the target has exited, the one before it stays."""
@@ -110,6 +121,8 @@ class CallCounter:
                 while self._todo:
                     self._define(1.0)
         self.read()
+        with suppress(NoSuchTarget):
+            self._instructions.resolve(5.0)
 
     def know(self, bodies: Sequence[FoundBody]) -> None:
         """Takes note of bodies that samples have shown, which may be known already."""
@@ -137,6 +150,7 @@ class CallCounter:
             if body.zam and self._ncall is None:
                 self._uncounted.add(body.key)
             elif len(vptr) == 8:
+                self._instructions.watch([body])
                 known[body.stmt] = _Count(_running(body.key), vptr, 0 if self.from_start else -1, 0)
 
     def read(self) -> bool:
@@ -148,7 +162,7 @@ class CallCounter:
             if self._access is not None:
                 self._read(self._interpreted, self._access, 4)
             if self._ncall is not None:
-                self._read(self._compiled, self._ncall, 8)
+                self._instructions.read(self._read(self._compiled, self._ncall, 8))
         except NoSuchTarget:
             self.exited = True
             return False
@@ -162,6 +176,11 @@ class CallCounter:
         for known in (self._interpreted, self._compiled):
             for count in known.values():
                 result[count.key] = result.get(count.key, 0) + count.total
+        for stmt, count in self._compiled.items():
+            bodies = self.index.merged(stmt)
+            if bodies:  # each of them runs whenever the event is handled; which one did, a sample may not tell
+                for key in (*bodies, replace(bodies[0], body=None)):
+                    result[key] = result.get(key, 0) + count.total
         return {key: n for key, n in result.items() if key not in self._uncounted}
 
     def into(self, profile: Profile) -> None:
@@ -170,6 +189,8 @@ class CallCounter:
         profile.calls = {key: n for key, n in self.counts().items() if n or key in sampled}
         if self.until is not None:
             profile.calls_ns = round((self.until - self.began) * 1e9)
+        with suppress(NoSuchTarget):
+            profile.instructions = self._instructions.instructions()
         profile.meta["calls"] = {
             "since": "start" if self.from_start else "attach",
             "bodies": len(self._interpreted) + len(self._compiled),
@@ -178,16 +199,20 @@ class CallCounter:
 
     # ---- one by one
 
-    def _read(self, known: dict[int, _Count], offset: int, size: int) -> None:
+    def _read(self, known: dict[int, _Count], offset: int, size: int) -> list[int]:
+        """Which of them have run since the last time, by their statements."""
         wrap = (1 << 8 * size) - 1
-        for count, data in zip(
-            known.values(), self._memory.read_many(list(known), offset + size) if known else [], strict=True
-        ):
+        ran: list[int] = []
+        found = self._memory.read_many(list(known), offset + size)
+        for (stmt, count), data in zip(known.items(), found, strict=True):
             if len(data) < offset + size or data[:8] != count.vptr:
                 continue
             now = int.from_bytes(data[offset:], "little")
+            if now != count.last >= 0:
+                ran.append(stmt)
             count.total += now - count.last & wrap if count.last >= 0 else 0
             count.last = now
+        return ran
 
     def _terminating(self) -> bool:
         at = self._target.symbols.get("terminating")
@@ -204,12 +229,39 @@ class CallCounter:
     def _define(self, budget: float) -> None:
         until = time.monotonic() + budget
         while self._todo and time.monotonic() < until:
-            self._walker.define(self._todo[:64])
+            addresses = self._todo[:64]
             del self._todo[:64]
-        self._table.extend(self._walker.definitions())
-        bodies = self._table.bodies(self._taken)
-        self._taken += len(bodies)
-        self._count(self._new(bodies))
+            found = self._walker.define(addresses)
+            before = self._table.functions()
+            self._table.extend(self._walker.definitions())
+            bodies = self._table.bodies(before)
+            self._count(self._new(bodies))
+            new = {at: self._table.bodies_of(func) for at, func in zip(addresses, found, strict=True) if func >= before}
+            self._part({at: bodies[0] for at, bodies in new.items() if len(bodies) == 1 and bodies[0].zam})
+            self.index.add(body for body in bodies if not self.index.merged(body.stmt))
+
+    def _part(self, compiled: dict[int, FoundBody]) -> None:
+        """Finds the bodies that compiled ones of events, by their Funcs' addresses, were made from.
+
+        Such a Func is a CoalescedScriptFunc (script_opt/ScriptOpt.h): behind the members of a ScriptFunc it points to
+        the function it stands for, which has the same name and several bodies.
+        """
+        events = {at: body for at, body in compiled.items() if body.key.kind == "event" and body.key.name}
+        start = self._fields.get("sizeof.Func", 0)
+        if not events or not start:
+            return
+        for (at, body), data in zip(
+            events.items(), self._memory.read_many([at + start for at in events], TAIL), strict=True
+        ):
+            words = [int.from_bytes(data[i : i + 8], "little") for i in range(0, len(data) - 7, 8)]
+            words = [w for w in words if w >= 0x1000 and w % 8 == 0 and w != at]
+            funcs = [func for func in self._walker.define(words) if func]
+            self._table.extend(self._walker.definitions())
+            for func in funcs:
+                bodies = self._table.bodies_of(func)
+                if len(bodies) > 1 and bodies[0].key.name == body.key.name and bodies[0].key.kind == "event":
+                    self.index.merge(body.stmt, bodies)
+                    break
 
 
 def _running(key: Frame) -> Frame:

@@ -65,7 +65,7 @@ class Values:
 
 
 Chain = tuple[tuple[str, str, int], ...]
-"""A line in compiled code: (function, file, line) of the body, then of every function inlined into it on the way."""
+"""A line in compiled code: (function, file, line) of the body, then of what is inlined into it; line 0 is unknown."""
 
 Labels = tuple[tuple[str, str], ...]
 """Sorted (key, value) pairs of a sample: node, pid."""

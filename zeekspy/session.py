@@ -65,8 +65,10 @@ class Attachment:
         walker, table = self.walker(memory), self.stack_table()
         return CallCounter(self.target, self.layout, memory, walker, table, from_start=self.from_start)
 
-    def stack_table(self) -> StackTable:
-        return StackTable(zeek_types.zam_tag(self.target.version))
+    def stack_table(self, calls: CallCounter | None = None) -> StackTable:
+        """For the definitions of one walker. ``calls`` has seen all bodies and can name what is inlined."""
+        tag = zeek_types.zam_tag(self.target.version)
+        return StackTable(tag, calls.index, calls.code) if calls else StackTable(tag)
 
 
 def attach(pid: int, offsets: Path | None = None) -> Attachment:
@@ -108,9 +110,8 @@ class Session:
         self.lowered_to: float | None = None
         """The rate now, where it is not the one asked for."""
         self._labels = labels
-        self._nameless = 0  # samples with a frame whose function could not be told; a lost line does not count
-        self._table, self._known = attachment.stack_table(), 0
         self._calls = attachment.call_counter()  # before the sampler, whose time begins when it is made
+        self._table, self._known = attachment.stack_table(self._calls), 0
         pid = attachment.target.pid
         self._cpus = engines.look(pid)
         self.choice = engines.choose(engine, self._cpus, hz)
@@ -147,7 +148,7 @@ class Session:
         """Adds a batch to the profile. Raises UnknownBuild when the layout proves wrong on real stacks."""
         self._table.extend(batch.definitions)
         self._calls.know(self._table.bodies(self._known))
-        self._known = len(self._table.bodies())
+        self._known = self._table.functions()
         self._calls.poll()
         for t_ns, stack, flags, count, cpu_ns, wall_ns in batch.runs:
             on_cpu = bool(flags & SAMPLE_FLAGS["on-cpu"])
@@ -227,7 +228,9 @@ class Session:
         counters = self._sampler.stats()
         if self.choice.fallback is None or counters["last_ns"] - counters["started_ns"] < engines.TRIAL_S * 1e9:
             return
-        other = engines.reconsider(self.choice, self._cpus, counters["script"], counters["unreadable"] + counters["lineless"])
+        other = engines.reconsider(
+            self.choice, self._cpus, counters["script"], counters["unreadable"] + counters["lineless"]
+        )
         self.choice = replace(self.choice, fallback=None)
         if other is not None:
             with suppress(AccessDenied):  # another process traces it: no reason to end
@@ -329,7 +332,19 @@ def merge(sessions: Sequence[Session]) -> Profile:
     result = Profile(time_ns=min(s.profile.time_ns for s in sessions), period_ns=first.period_ns)
     result.duration_ns = max(s.profile.duration_ns for s in sessions)
     result.meta = dict(first.meta)
-    for key in ("samples", "script", "core", "idle", "torn", "stale", "unreadable", "missed", "cpu_s", "overflow"):
+    for key in (
+        "samples",
+        "script",
+        "core",
+        "idle",
+        "torn",
+        "stale",
+        "unreadable",
+        "lineless",
+        "missed",
+        "cpu_s",
+        "overflow",
+    ):
         result.meta[key] = sum(s.profile.meta[key] for s in sessions)
     for s in sessions:
         for stack, labels, values in s.profile:

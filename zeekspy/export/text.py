@@ -86,7 +86,8 @@ def instructions(profile: Profile, limit: int = _LINES) -> str:
 
 
 def _chain(chain: Chain) -> str:
-    return " > ".join(f"{function} {short_file(file, 2)}:{line}" for function, file, line in chain)
+    places = ((f, f"{short_file(file, 2)}:{line}" if line else "") for f, file, line in chain)
+    return " > ".join(f"{function} {place}".rstrip() for function, place in places)
 
 
 def _heads(width: int, calls: bool) -> list[str]:

@@ -7,15 +7,27 @@
 
 enum { FOLLOWS = 3 }; // attempts at a target that moves from CPU to CPU
 
-// SCHED_FIFO 1, above all normal threads, so that the wake-up is not put off; refused without CAP_SYS_NICE or a limit on
-// RLIMIT_RTPRIO, and then the scheduler decides when. Looks take tens of microseconds and are spaced by what they took
-// (sampler.c), so nothing starves.
+static bool is_realtime(int policy)
+{
+	policy &= ~SCHED_RESET_ON_FORK;
+	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+// SCHED_FIFO 1, above all normal threads, so that the wake-up is not put off; above the target's own priority where it has
+// one. Refused without CAP_SYS_NICE or a limit on RLIMIT_RTPRIO, and then the scheduler decides when. Looks take tens of
+// microseconds and are spaced by what they took (sampler.c), so nothing starves.
 static void enter(struct zs_engine *engine)
 {
-	struct sched_param param = { .sched_priority = 1 };
-	int policy = sched_getscheduler(0);
+	int wanted = 1, pid = engine->task->pid;
+	struct sched_param param;
+	if (is_realtime(sched_getscheduler(pid)) && sched_getparam(pid, &param) == 0)
+		wanted = param.sched_priority < sched_get_priority_max(SCHED_FIFO) ? param.sched_priority + 1 : param.sched_priority;
 	engine->pinned = -1;
-	engine->realtime = policy == SCHED_FIFO || policy == SCHED_RR || sched_setscheduler(0, SCHED_FIFO, &param) == 0;
+	engine->realtime = is_realtime(sched_getscheduler(0)) && sched_getparam(0, &param) == 0 && param.sched_priority >= wanted;
+	if (engine->realtime)
+		return;
+	param.sched_priority = wanted;
+	engine->realtime = sched_setscheduler(0, SCHED_FIFO, &param) == 0;
 }
 
 static int begin(struct zs_engine *engine, struct zs_hold *hold, struct zs_error *error)

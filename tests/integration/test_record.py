@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.commands import ZEEKSPY, profile_of, start, stats_of, untouched, zeekspy
+from tests.support.commands import ZEEKSPY, profile_of, sampling, start, stats_of, untouched, zeekspy
 from tests.support.targets import running, truth
 from zeekspy import standin
 from zeekspy.profile import CORE, IDLE, Frame, Profile
@@ -207,7 +207,7 @@ def test_a_signal_ends_in_a_complete_file(
     for _ in range(3):  # more than once only where something else keeps the machine busy
         out.unlink(missing_ok=True)
         recording = start("record", "--pid", target.pid, "--hz", 1, "-o", out)  # the next sample is far away
-        await_sampling(recording, out)
+        assert sampling(recording)
         recording.send_signal(ending)
         asked = time.monotonic()
         _, err = recording.communicate(timeout=20)
@@ -220,17 +220,6 @@ def test_a_signal_ends_in_a_complete_file(
         if took < within:
             break
     assert took < within
-
-
-def await_sampling(recording: subprocess.Popen[bytes], out: Path) -> None:
-    """Returns when the recording has its temporary file and has read the target for the first time."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and recording.poll() is None:
-        handlers = Path(f"/proc/{recording.pid}/status").read_text().split("SigCgt:\t")[1].split()[0]
-        if int(handlers, 16) >> (signal.SIGTERM - 1) & 1 and list(out.parent.glob(f".{out.name}.*")):
-            return
-        time.sleep(0.01)
-    raise AssertionError("the recording did not begin")
 
 
 def test_the_end_of_the_target_is_the_end_of_the_recording(era: str, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def untouched(target: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def recording(profiler: subprocess.Popen[bytes], timeout: float = 30) -> bool:
+def sampling(profiler: subprocess.Popen[bytes], timeout: float = 30) -> bool:
     """Waits until zeekspy has attached and confined itself; False if it ends before that."""
     deadline = time.monotonic() + timeout
     while profiler.poll() is None and time.monotonic() < deadline:

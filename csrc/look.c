@@ -1,6 +1,6 @@
 #include "look.h"
 
-enum { MIN_GUESS = 8, MAX_GUESS = 64, WINDOW = 24 << 10, RELEARN = 4096, HEADERS = 2048 };
+enum { MIN_GUESS = 8, MAX_GUESS = 64, WINDOW = 12 << 10, BLOCK = 512, LEARN = 16, RELEARN = 2048, HEADERS = 2048, HURRY = 8, HURRY_HEAP = 2 };
 
 struct vector {
 	uint64_t begin, end;
@@ -39,25 +39,26 @@ static void parse_entry(const struct zs_layout *l, const unsigned char *bytes, s
 		ret->frame = zs_load64(bytes + l->CallInfo_frame);
 }
 
-// The bytes of a Frame that are read: function and next_stmt with what lies between.
+// The bytes of a Frame that are read: the fields wanted with what lies between.
 static uint32_t frame_from(const struct zs_layout *l)
 {
-	return (uint32_t)(l->Frame_function < l->Frame_next_stmt ? l->Frame_function : l->Frame_next_stmt);
+	int32_t from = l->Frame_function < l->Frame_next_stmt ? l->Frame_function : l->Frame_next_stmt;
+	return (uint32_t)(l->Frame_call != ZS_ABSENT && l->Frame_call < from ? l->Frame_call : from);
 }
 
 static uint32_t frame_size(const struct zs_layout *l)
 {
 	int32_t last = l->Frame_function > l->Frame_next_stmt ? l->Frame_function : l->Frame_next_stmt;
-	return (uint32_t)last + 8 - frame_from(l);
+	return (uint32_t)(l->Frame_call > last ? l->Frame_call : last) + 8 - frame_from(l);
 }
 
-static void parse_frame(const struct zs_layout *l, const unsigned char *bytes, bool at_once, struct zs_entry *ret)
+static void parse_frame(const struct zs_layout *l, const unsigned char *bytes, struct zs_frame_copy *ret)
 {
 	const unsigned char *base = bytes - frame_from(l);
 	ret->function = zs_load64(base + l->Frame_function);
 	ret->next_stmt = zs_load64(base + l->Frame_next_stmt);
-	ret->has_frame = true;
-	ret->at_once = at_once;
+	ret->call = l->Frame_call == ZS_ABSENT ? 0 : zs_load64(base + l->Frame_call);
+	ret->got = true;
 }
 
 static bool may_be_frame(const struct zs_looker *looker, uint64_t addr)
@@ -104,36 +105,61 @@ static const void *header(const struct zs_looker *looker, int which)
 	return bytes ? bytes + (addr - looker->gather->spans[span].addr) : NULL;
 }
 
+static int ask_window(struct zs_looker *looker)
+{
+	if (!looker->window_high)
+		return -1;
+	return zs_gather_add(looker->gather, looker->window_low, (uint32_t)(looker->window_high - looker->window_low));
+}
+
+static int ask_entries(struct zs_looker *looker)
+{
+	if (!looker->entries_at)
+		return -1;
+	return zs_gather_add(looker->gather, looker->entries_at, looker->guess * (uint32_t)looker->layout->sizeof_CallInfo);
+}
+
+// One call, whose parts the kernel copies in this order, some 0.5 us from one to the next: longer than many a function
+// runs. What goes first also warms the kernel's paths for the rest; if that were the header, which a sampler that has just
+// woken up would wait for, all else would be copied much later. From Zeek 8.1 on the frames are copied on both sides of
+// the header: nearly every one that was alive at the header's instant is in one of the copies.
 static void ask_first(struct zs_looker *looker)
 {
-	const struct zs_layout *l = looker->layout;
 	struct zs_gather *g = looker->gather;
 	zs_gather_reset(g);
-	looker->entries = looker->frames = looker->window = -1;
-	ask_headers(looker);
-	if (looker->entries_at)
-		looker->entries = zs_gather_add(g, looker->entries_at, looker->guess * (uint32_t)l->sizeof_CallInfo);
-	if (l->CallInfo_func != ZS_ABSENT) {
-		if (looker->frames_at)
-			looker->frames = zs_gather_add(g, looker->frames_at, looker->guess * 8);
-		for (uint32_t i = 0; i < looker->npredicted; i++) // spans follow each other: frames + 1 + i
-			zs_gather_add(g, looker->predicted[i] + frame_from(l), frame_size(l));
-	} else if (looker->window_high) {
-		looker->window = zs_gather_add(g, looker->window_low, (uint32_t)(looker->window_high - looker->window_low));
+	looker->entries = looker->frames = looker->window = looker->before = -1;
+	if (looker->layout->CallInfo_func == ZS_ABSENT) {
+		looker->before = ask_window(looker);
+		ask_headers(looker);
+		looker->window = ask_window(looker);
+		looker->entries = ask_entries(looker);
+		return;
 	}
+	if (looker->target->pid)
+		ask_headers(looker);
+	ask_headers(looker);
+	looker->entries = ask_entries(looker);
+	if (looker->frames_at)
+		looker->frames = zs_gather_add(g, looker->frames_at, looker->guess * 8);
+	looker->recent_span = (int)g->n;
+	for (uint32_t i = 0; i < looker->nrecent; i++)
+		zs_gather_add(g, looker->recent[i] + frame_from(looker->layout), frame_size(looker->layout));
 }
 
 static void take_window_frames(const struct zs_looker *looker, struct zs_sight *sight)
 {
 	const struct zs_layout *l = looker->layout;
 	const unsigned char *window = zs_gathered(looker->gather, looker->window);
-	if (!window)
-		return;
+	const unsigned char *before = zs_gathered(looker->gather, looker->before);
 	for (uint32_t i = 0; i < sight->n; i++) {
-		uint64_t at = sight->entries[i].frame + frame_from(l);
-		if (may_be_frame(looker, sight->entries[i].frame) && at >= looker->window_low &&
-		    at + frame_size(l) <= looker->window_high)
-			parse_frame(l, window + (at - looker->window_low), true, &sight->entries[i]);
+		struct zs_entry *e = &sight->entries[i];
+		uint64_t at = e->frame + frame_from(l);
+		if (!may_be_frame(looker, e->frame) || at < looker->window_low || at + frame_size(l) > looker->window_high)
+			continue;
+		if (before)
+			parse_frame(l, before + (at - looker->window_low), &e->before);
+		if (window)
+			parse_frame(l, window + (at - looker->window_low), &e->copy);
 	}
 }
 
@@ -142,8 +168,7 @@ static int take_heap_frames(struct zs_looker *looker, const struct vector *v, st
 	const struct zs_layout *l = looker->layout;
 	const unsigned char *pointers;
 	uint32_t skip = v->n > ZS_MAX_DEPTH + 1 ? v->n - (ZS_MAX_DEPTH + 1) : 0, n = v->n - skip;
-	int frames = looker->frames, first_predicted = frames + 1;
-	int rc = get_items(looker, v, 8, looker->frames_at, frames, skip, n, &pointers, error);
+	int rc = get_items(looker, v, 8, looker->frames_at, looker->frames, skip, n, &pointers, error);
 	if (rc < 0)
 		return rc;
 	looker->frames_at = v->begin;
@@ -151,11 +176,39 @@ static int take_heap_frames(struct zs_looker *looker, const struct vector *v, st
 	for (uint32_t i = 0; i < sight->nframes; i++) {
 		struct zs_entry *frame = &sight->frames[i];
 		*frame = (struct zs_entry){ .frame = zs_load64(pointers + i * 8) };
-		if (frames >= 0 && skip == 0 && i < looker->npredicted && looker->predicted[i] == frame->frame) {
-			const unsigned char *bytes = zs_gathered(looker->gather, first_predicted + (int)i);
-			if (bytes)
-				parse_frame(l, bytes, true, frame);
+		for (uint32_t k = 0; k < looker->nrecent; k++) {
+			const unsigned char *bytes = zs_gathered(looker->gather, looker->recent_span + (int)k);
+			if (bytes && looker->recent[k] == frame->frame)
+				parse_frame(l, bytes, &frame->copy);
 		}
+	}
+	return ZS_OK;
+}
+
+static bool wanted(const struct zs_looker *looker, const struct zs_entry *frame)
+{
+	return !frame->copy.got && may_be_frame(looker, frame->frame);
+}
+
+// Reads straight away the frames that lay elsewhere than expected and may not be there for long: the innermost.
+static int hurry(struct zs_looker *looker, struct zs_sight *sight, struct zs_error *error)
+{
+	const struct zs_layout *l = looker->layout;
+	struct zs_gather *g = looker->gather;
+	bool on_heap = l->CallInfo_func != ZS_ABSENT;
+	struct zs_entry *frames = on_heap ? sight->frames : sight->entries;
+	uint32_t n = on_heap ? sight->nframes : sight->n, most = on_heap ? HURRY_HEAP : HURRY, from = n > most ? n - most : 0;
+	int span = (int)g->n;
+	for (uint32_t i = n; i-- > from;)
+		if (wanted(looker, &frames[i]))
+			zs_gather_add(g, frames[i].frame + frame_from(l), frame_size(l));
+	int rc = zs_gather_read(g, looker->reader, error);
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = n; i-- > from;) {
+		const unsigned char *bytes = wanted(looker, &frames[i]) ? zs_gathered(g, span++) : NULL;
+		if (bytes)
+			parse_frame(l, bytes, &frames[i].copy);
 	}
 	return ZS_OK;
 }
@@ -170,13 +223,7 @@ int zs_look_first(struct zs_looker *looker, struct zs_sight *ret, struct zs_erro
 	ret->n = ret->nframes = ret->same = 0;
 	ret->absurd = ret->truncated = false;
 	ask_first(looker);
-	// A sampler that has just woken up finds the kernel's paths and the target's page tables out of its caches, and a slow
-	// call sees the header and the frames at different times. So the same call is made twice and only the second counts,
-	// whatever the first one saw.
-	int rc = looker->target->pid ? zs_gather_read(g, looker->reader, error) : ZS_OK;
-	g->done = 0;
-	if (rc >= 0)
-		rc = zs_gather_read(g, looker->reader, error);
+	int rc = zs_gather_read(g, looker->reader, error);
 	if (rc < 0)
 		return rc;
 	if (!parse_vector(header(looker, 0), size, &v)) {
@@ -207,13 +254,8 @@ int zs_look_first(struct zs_looker *looker, struct zs_sight *ret, struct zs_erro
 	if (l->CallInfo_func == ZS_ABSENT)
 		take_window_frames(looker, ret);
 	else if (parse_vector(header(looker, 1), 8, &fv) && fv.n)
-		return take_heap_frames(looker, &fv, ret, error);
-	return ZS_OK;
-}
-
-static bool wanted(const struct zs_looker *looker, const struct zs_entry *frame)
-{
-	return !frame->has_frame && may_be_frame(looker, frame->frame);
+		rc = take_heap_frames(looker, &fv, ret, error);
+	return rc < 0 ? rc : hurry(looker, ret, error);
 }
 
 void zs_look_ask_second(struct zs_looker *looker, struct zs_sight *sight)
@@ -251,38 +293,64 @@ static uint32_t count_same(const struct zs_looker *looker, const struct zs_sight
 	return i;
 }
 
+// Lays the window anew: as narrow as holds nearly all the frames that were seen, for every byte more makes the next copy
+// a later one.
+static void lay_window(struct zs_looker *looker, uint64_t high)
+{
+	uint32_t total = 0, first = 0, last, sum = 0;
+	for (uint32_t i = 0; i < ZS_WINDOW_BLOCKS; i++)
+		total += looker->blocks[i];
+	uint32_t skip = total / 512;
+	for (; first + 1 < ZS_WINDOW_BLOCKS && sum + looker->blocks[first] <= skip; first++)
+		sum += looker->blocks[first];
+	for (last = first, sum += looker->blocks[first]; last + 1 < ZS_WINDOW_BLOCKS && sum + skip < total; last++)
+		sum += looker->blocks[last + 1];
+	last = zs_min32(last, first + WINDOW / BLOCK - 1);
+	uint64_t end = high - (uint64_t)first * BLOCK + frame_from(looker->layout) + frame_size(looker->layout);
+	looker->window_high = zs_min64(high, end);
+	looker->window_low = high - (uint64_t)(last + 1) * BLOCK;
+}
+
+static void learn_block(struct zs_looker *looker, uint64_t frame)
+{
+	uint64_t high = looker->target->stack_high, block = (high - frame) / BLOCK;
+	if (!high || block >= ZS_WINDOW_BLOCKS)
+		return;
+	looker->blocks[block]++;
+	looker->nseen++;
+	if (looker->nseen < LEARN || (looker->nseen < RELEARN && (looker->nseen & (looker->nseen - 1))))
+		return;
+	lay_window(looker, high);
+	if (looker->nseen >= RELEARN) { // what was seen earlier counts half as much from now on
+		for (uint32_t i = 0; i < ZS_WINDOW_BLOCKS; i++)
+			looker->blocks[i] /= 2;
+		looker->nseen = RELEARN / 2;
+	}
+}
+
+static void learn_recent(struct zs_looker *looker, uint64_t innermost)
+{
+	uint32_t at = 0;
+	while (at < looker->nrecent && looker->recent[at] != innermost)
+		at++;
+	if (at == looker->nrecent && at < ZS_RECENT)
+		looker->nrecent++;
+	at = zs_min32(at, ZS_RECENT - 1);
+	memmove(looker->recent + 1, looker->recent, at * sizeof *looker->recent);
+	looker->recent[0] = innermost;
+}
+
 // Remembers where the frames lay, for the next look.
 static void learn(struct zs_looker *looker, const struct zs_sight *sight)
 {
-	const struct zs_layout *l = looker->layout;
-	if (l->CallInfo_func != ZS_ABSENT) {
-		uint32_t room = sizeof looker->predicted / sizeof looker->predicted[0];
-		for (uint32_t i = 0; i < sight->nframes && i < room; i++) {
-			if (!may_be_frame(looker, sight->frames[i].frame))
-				break;
-			looker->predicted[i] = sight->frames[i].frame;
-			if (looker->npredicted < i + 1)
-				looker->npredicted = i + 1;
-		}
+	if (looker->layout->CallInfo_func != ZS_ABSENT) {
+		if (sight->nframes && may_be_frame(looker, sight->frames[sight->nframes - 1].frame))
+			learn_recent(looker, sight->frames[sight->nframes - 1].frame);
 		return;
 	}
-	if (++looker->looks % RELEARN == 0)
-		looker->window_low = looker->window_high = 0;
-	for (uint32_t i = 0; i < sight->n; i++) {
-		uint64_t low = sight->entries[i].frame, high = low + frame_from(l) + frame_size(l);
-		if (!may_be_frame(looker, low))
-			continue;
-		if (!looker->window_high || high > looker->window_high + WINDOW || low + WINDOW < looker->window_low) {
-			looker->window_low = low;
-			looker->window_high = high;
-		}
-		if (high > looker->window_high)
-			looker->window_high = high;
-		if (low < looker->window_low)
-			looker->window_low = low;
-		if (looker->window_high - looker->window_low > WINDOW)
-			looker->window_low = looker->window_high - WINDOW;
-	}
+	for (uint32_t i = 0; i < sight->n; i++)
+		if (may_be_frame(looker, sight->entries[i].frame))
+			learn_block(looker, sight->entries[i].frame);
 }
 
 void zs_look_second(struct zs_looker *looker, struct zs_sight *sight)
@@ -297,8 +365,10 @@ void zs_look_second(struct zs_looker *looker, struct zs_sight *sight)
 			continue;
 		const unsigned char *bytes = span < looker->again ? zs_gathered(looker->gather, span) : NULL;
 		span++;
-		if (bytes)
-			parse_frame(l, bytes, false, &frames[i]);
+		if (!bytes)
+			continue;
+		parse_frame(l, bytes, &frames[i].copy);
+		frames[i].late = true;
 	}
 	sight->same = count_same(looker, sight);
 	learn(looker, sight);

@@ -6,11 +6,16 @@
 
 #include "gather.h"
 
+struct zs_frame_copy { // of a Frame, at some instant
+	uint64_t function, next_stmt, call;
+	bool got;
+};
+
 struct zs_entry { // of the call stack, outermost first
 	uint64_t call, func, frame; // func: until Zeek 8.0; frame: its address, from 8.1 on
-	uint64_t function, next_stmt; // from the frame, if has_frame
-	bool has_frame;
-	bool at_once; // the frame was read in the same call as the header
+	struct zs_frame_copy copy;   // of the frame, as soon after the header's as could be
+	struct zs_frame_copy before; // from Zeek 8.1 on: and before it
+	bool late; // the copy is of the second look
 };
 
 struct zs_sight {
@@ -22,18 +27,24 @@ struct zs_sight {
 	bool truncated;
 };
 
+enum { ZS_WINDOW_BLOCKS = 4096, ZS_RECENT = 4 };
+
 struct zs_looker {
 	struct zs_reader *reader;
 	const struct zs_layout *layout;
 	const struct zs_target *target;
 	struct zs_gather *gather;
 	// Where things were last time: read along with the header, used where they still are there.
-	uint64_t entries_at, frames_at, predicted[32];
-	uint32_t guess, npredicted;
-	uint64_t window_low, window_high; // of the C++ stack, from Zeek 8.1 on
-	uint32_t looks;
+	uint64_t entries_at, frames_at;
+	uint32_t guess;
+	uint64_t recent[ZS_RECENT]; // until Zeek 8.0: the innermost frames of the last looks, the latest first
+	uint32_t nrecent;
+	uint64_t window_low, window_high; // from Zeek 8.1 on: the part of the C++ stack where frames lie
+	uint16_t blocks[ZS_WINDOW_BLOCKS]; // how often they were seen in each block of it, counted from the top
+	uint32_t nseen;
 	// In the gather of the look under way:
-	int headers[2], entries, frames, window; // headers: spans of call_stack's and g_frame_stack's
+	int headers[2], entries, frames, recent_span; // headers: spans of call_stack's and g_frame_stack's
+	int before, window; // the window's, before the header and after it
 	int again, entries_again;
 	uint64_t begin;
 	uint32_t skipped;

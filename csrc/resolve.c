@@ -23,6 +23,15 @@ static uint32_t *map_at(struct zs_address_map *map, uint64_t addr)
 	return &map->values[at];
 }
 
+// What is known of addr, without making a place for it; 0 if nothing.
+static uint32_t map_get(const struct zs_address_map *map, uint64_t addr)
+{
+	uint32_t at = (uint32_t)((addr * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (map->capacity - 1);
+	while (map->keys[at] && map->keys[at] != addr)
+		at = (at + 1) & (map->capacity - 1);
+	return map->keys[at] ? map->values[at] : 0;
+}
+
 static void map_clear(struct zs_address_map *map)
 {
 	memset(map->keys, 0, map->capacity * sizeof *map->keys);
@@ -233,10 +242,10 @@ int zs_take_node(struct zs_resolver *resolver, const struct zs_gather *gather, i
 int zs_callee(struct zs_resolver *resolver, uint64_t call, uint64_t *ret, struct zs_error *error)
 {
 	*ret = 0;
-	uint32_t *value = zs_plausible(call) ? map_at(&resolver->node_map, call) : NULL;
-	if (!value || !*value)
+	uint32_t value = zs_plausible(call) ? map_get(&resolver->node_map, call) : 0;
+	if (!value)
 		return ZS_OK;
-	struct zs_node_entry *entry = &resolver->nodes[*value - 1];
+	struct zs_node_entry *entry = &resolver->nodes[value - 1];
 	if (!entry->callee_known) {
 		int rc = zs_read_callee(&resolver->source, call, &entry->callee, error);
 		if (rc < 0)
@@ -245,4 +254,10 @@ int zs_callee(struct zs_resolver *resolver, uint64_t call, uint64_t *ret, struct
 	}
 	*ret = entry->callee;
 	return ZS_OK;
+}
+
+bool zs_known_func(const struct zs_resolver *resolver, uint64_t addr)
+{
+	uint32_t value = zs_plausible(addr) ? map_get(&resolver->func_map, addr) : 0;
+	return value && resolver->funcs[value - 1].func;
 }

@@ -61,7 +61,10 @@ int zs_take_func(struct zs_resolver *resolver, const struct zs_gather *gather, i
                  struct zs_error *error);
 int zs_take_node(struct zs_resolver *resolver, const struct zs_gather *gather, int index, struct zs_place *ret,
                  struct zs_error *error);
-// zs_read_callee of a call expression asked for in this round, kept with it.
+// zs_read_callee of a call expression that was asked for at some time, kept with it; 0 for any other address.
 int zs_callee(struct zs_resolver *resolver, uint64_t call, uint64_t *ret, struct zs_error *error);
+
+// Whether a function was found at addr before. Reads nothing.
+bool zs_known_func(const struct zs_resolver *resolver, uint64_t addr);
 
 #endif

@@ -142,6 +142,7 @@ static void count(struct zs_stats *stats, const struct zs_run *sample, const str
 		stats->idle++;
 	stats->torn += !!(sample->flags & ZS_TORN);
 	stats->unreadable += !!(sample->flags & ZS_UNREADABLE);
+	stats->lineless += !!(sample->flags & ZS_LINELESS);
 	stats->truncated += !!(sample->flags & ZS_TRUNCATED);
 	stats->stale += look->stale;
 }

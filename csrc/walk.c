@@ -9,7 +9,8 @@ struct decoded { // of one entry
 	int func_index, call_index, stmt_index; // in the resolver's round
 	uint32_t func;
 	struct zs_place call, stmt;
-	bool exact; // its frame is known to be that of the first look
+	bool agreed; // from Zeek 8.1 on: its frame's copies, or one of them and the call, name the same function
+	bool exact;  // its frame is known to be that of the first look
 };
 
 struct zs_walker {
@@ -75,7 +76,7 @@ static bool has_funcs(const struct zs_walker *w) { return w->layout.CallInfo_fun
 static uint64_t func_addr(const struct zs_walker *w, uint32_t i)
 {
 	const struct zs_entry *e = &w->sight.entries[i];
-	return has_funcs(w) ? e->func : e->has_frame ? e->function : 0;
+	return has_funcs(w) ? e->func : e->copy.got ? e->copy.function : 0;
 }
 
 static uint32_t kind_of(const struct zs_walker *w, uint32_t i)
@@ -90,6 +91,10 @@ static bool executes(const struct zs_walker *w, uint32_t i) { return i + 1 == w-
 static void ask(struct zs_walker *w)
 {
 	struct zs_resolver *r = &w->resolver;
+	// Until Zeek 8.0 it takes the functions to tell whose frame is whose, but the line wanted is that of one on top.
+	for (uint32_t k = 0, n = w->sight.nframes; k < 2 && k < n; k++)
+		if (w->sight.frames[n - 1 - k].copy.got)
+			zs_ask_node(r, &w->gather, w->sight.frames[n - 1 - k].copy.next_stmt);
 	for (uint32_t i = 0; i < w->sight.n; i++) {
 		struct decoded *d = &w->decoded[i];
 		const struct zs_entry *e = &w->sight.entries[i];
@@ -97,8 +102,8 @@ static void ask(struct zs_walker *w)
 			d->call_index = zs_ask_node(r, &w->gather, e->call);
 		if (d->func_index < 0)
 			d->func_index = zs_ask_func(r, &w->gather, func_addr(w, i));
-		if (d->stmt_index < 0 && e->has_frame && executes(w, i))
-			d->stmt_index = zs_ask_node(r, &w->gather, e->next_stmt);
+		if (d->stmt_index < 0 && e->copy.got && executes(w, i))
+			d->stmt_index = zs_ask_node(r, &w->gather, e->copy.next_stmt);
 	}
 }
 
@@ -121,20 +126,18 @@ static uint32_t match_frames(struct zs_walker *w)
 	for (uint32_t i = s->n; i-- > 0;) {
 		if (kind_of(w, i) == ZS_KIND_BIF)
 			continue;
-		while (left && s->frames[left - 1].has_frame && !s->frames[left - 1].function)
+		while (left && s->frames[left - 1].copy.got && !s->frames[left - 1].copy.function)
 			left--; // statements outside any function, at start-up
-		bool extra = first && left > 1 && s->frames[left - 1].function != s->entries[i].func &&
-		             s->frames[left - 2].function == s->entries[i].func;
+		bool extra = first && left > 1 && s->frames[left - 1].copy.function != s->entries[i].func &&
+		             s->frames[left - 2].copy.function == s->entries[i].func;
 		left -= extra;
 		first = false;
-		if (!left || !s->frames[left - 1].has_frame || s->frames[left - 1].function != s->entries[i].func)
+		if (!left || !s->frames[left - 1].copy.got || s->frames[left - 1].copy.function != s->entries[i].func)
 			return called_from(w, i + 1);
 		const struct zs_entry *frame = &s->frames[--left];
-		s->entries[i].has_frame = true;
-		s->entries[i].at_once = frame->at_once;
 		s->entries[i].frame = frame->frame;
-		s->entries[i].function = frame->function;
-		s->entries[i].next_stmt = frame->next_stmt;
+		s->entries[i].copy = frame->copy;
+		s->entries[i].late = frame->late;
 	}
 	return 0;
 }
@@ -144,7 +147,7 @@ static uint32_t match_frames(struct zs_walker *w)
 static bool at_first_look(const struct zs_walker *w, uint32_t i)
 {
 	const struct zs_entry *e = &w->sight.entries[i];
-	return has_funcs(w) || i < w->sight.same || (e->has_frame && e->at_once);
+	return has_funcs(w) || i < w->sight.same || (e->copy.got && !e->late);
 }
 
 static bool equal(const struct zs_entry *a, const struct zs_entry *b, bool funcs)
@@ -160,7 +163,7 @@ static uint32_t count_bare(struct zs_walker *w, uint32_t unmatched)
 	uint32_t same = 0;
 	if (!w->target.pid)
 		return unmatched;
-	if (s->nframes && s->frames[0].has_frame && s->frames[0].function == s->entries[0].func)
+	if (s->nframes && s->frames[0].copy.got && s->frames[0].copy.function == s->entries[0].func)
 		unmatched = 0; // the outermost frame, which moves least, does fit
 	while (same < w->nbare && same < s->n && equal(&w->bare[same], &s->entries[same], true))
 		same++;
@@ -201,6 +204,64 @@ static uint32_t count_stale(struct zs_walker *w, uint32_t unmatched)
 	return bare > stale ? bare : stale;
 }
 
+// From Zeek 8.1 on: whether the function is the callee of the call as the entry has it, or else as the caller's frame had
+// it; that call is then made the entry's.
+static int agree(struct zs_walker *w, uint32_t i, uint64_t function, bool *ret, struct zs_error *error)
+{
+	struct zs_entry *e = &w->sight.entries[i];
+	const struct zs_entry *caller = i ? e - 1 : NULL;
+	uint64_t calls[] = { e->call, caller ? caller->copy.call : 0, caller ? caller->before.call : 0 };
+	*ret = false;
+	for (uint32_t k = 0; k < 3 && e->call && function && !*ret; k++) {
+		uint64_t callee = 0;
+		int rc = calls[k] ? zs_callee(&w->resolver, calls[k], &callee, error) : ZS_OK;
+		if (rc < 0)
+			return rc;
+		*ret = callee == function;
+		if (*ret && calls[k] != e->call) {
+			e->call = calls[k];
+			w->decoded[i].call_index = -1;
+		}
+	}
+	return ZS_OK;
+}
+
+// From Zeek 8.1 on, a frame was copied before the header and after it, the entries a little later. Where these differ,
+// something was called or left meanwhile. At the header's instant the entry was what two of them say: both copies, or one
+// copy and the call. What a caller had called that is gone in the later copy is looked for in the earlier one first.
+static int compare_copies(struct zs_walker *w, struct zs_error *error)
+{
+	bool earlier = false;
+	uint64_t steady = 0; // what the caller's frame had called in both copies: nothing else can have been called between
+	for (uint32_t i = 0; i < w->sight.n; i++) {
+		struct zs_entry *e = &w->sight.entries[i];
+		e->call = steady && e->call ? steady : e->call;
+		const struct zs_frame_copy *order[] = { earlier ? &e->before : &e->copy, earlier ? &e->copy : &e->before };
+		bool *agreed = &w->decoded[i].agreed;
+		if (e->call)
+			w->decoded[i].call_index = zs_ask_node(&w->resolver, &w->gather, e->call);
+		steady = 0;
+		if (!e->before.got || !e->copy.got)
+			continue;
+		bool same = e->copy.function == e->before.function && zs_known_func(&w->resolver, e->copy.function), before = false;
+		for (uint32_t k = 0; k < 2 && !*agreed; k++) {
+			int rc = agree(w, i, order[k]->function, agreed, error);
+			if (rc < 0)
+				return rc;
+			before = *agreed && order[k] == &e->before;
+		}
+		if (!*agreed && !same && !e->call)
+			before = zs_known_func(&w->resolver, e->before.function);
+		*agreed |= same;
+		if (same && e->before.call == e->copy.call && zs_plausible(e->copy.call))
+			steady = e->copy.call;
+		earlier |= before && !same;
+		if (before)
+			e->copy = e->before;
+	}
+	return ZS_OK;
+}
+
 // Decides what of an entry's frame is that of the first look. From Zeek 8.1 on the function, too, is known from the frame
 // alone; where that has gone, the call expression names the function, and the line is lost.
 static int settle(struct zs_walker *w, uint32_t i, struct zs_error *error)
@@ -208,8 +269,8 @@ static int settle(struct zs_walker *w, uint32_t i, struct zs_error *error)
 	const struct zs_entry *e = &w->sight.entries[i];
 	struct decoded *d = &w->decoded[i];
 	uint64_t callee = 0;
-	d->exact = e->has_frame && (i < w->sight.same || e->at_once);
-	if (has_funcs(w) || (d->exact && i < w->sight.same))
+	d->exact = e->copy.got && (i < w->sight.same || !e->late);
+	if (has_funcs(w) || (d->func && (d->agreed || (d->exact && i < w->sight.same))))
 		return ZS_OK;
 	int rc = e->call ? zs_callee(&w->resolver, e->call, &callee, error) : ZS_OK;
 	if (rc < 0)
@@ -218,7 +279,7 @@ static int settle(struct zs_walker *w, uint32_t i, struct zs_error *error)
 		d->func = d->exact ? d->func : 0;
 		return ZS_OK;
 	}
-	if (e->has_frame && e->function == callee && d->func)
+	if (e->copy.got && e->copy.function == callee && d->func)
 		return ZS_OK;
 	d->exact = false;
 	int index = zs_ask_func(&w->resolver, &w->gather, callee);
@@ -241,13 +302,13 @@ static bool within(const struct zs_walker *w, uint32_t func, const struct zs_pla
 	return !known || !w->target.pid;
 }
 
-static uint32_t make_frame(struct zs_walker *w, uint32_t i, bool *lost)
+static uint32_t make_frame(struct zs_walker *w, uint32_t i, uint32_t *flags)
 {
 	const struct zs_entry *e = &w->sight.entries[i];
 	const struct decoded *d = &w->decoded[i];
 	struct zs_frame frame = { .func = d->func };
 	// Dead frames may hold a null too, so this one must have been there at both looks.
-	bool top_level = !d->func && !has_funcs(w) && e->has_frame && !e->function && !e->call && i < w->sight.same;
+	bool top_level = !d->func && !has_funcs(w) && e->copy.got && !e->copy.function && !e->call && i < w->sight.same;
 	if (!d->func)
 		frame.flags = top_level ? ZS_FRAME_TOP_LEVEL : ZS_FRAME_UNREADABLE;
 	struct zs_place place = { 0 };
@@ -257,17 +318,21 @@ static uint32_t make_frame(struct zs_walker *w, uint32_t i, bool *lost)
 		// The entries may be copied while one replaces another: then call and caller do not belong together.
 		if (d->func && place.file && w->sight.same < w->sight.n && !within(w, d->func, &place)) {
 			place = (struct zs_place){ 0 };
-			*lost = true;
+			*flags |= ZS_LINELESS;
 		}
 		frame.flags |= place.file ? ZS_FRAME_CALL : 0;
 	} else if (!bif && d->exact) {
 		bool own = !d->func || !d->stmt.file || within(w, d->func, &d->stmt);
 		place = own ? d->stmt : (struct zs_place){ 0 };
-		*lost |= !own;
+		*flags |= own ? 0 : ZS_LINELESS;
+	} else if (!bif && d->func) {
+		*flags |= ZS_LINELESS;
 	}
 	frame.file = place.file;
 	frame.line = place.first_line;
-	*lost |= (!d->func && !top_level) || (executes(w, i) && !bif && !d->exact);
+	*flags |= frame.flags & ZS_FRAME_UNREADABLE ? ZS_UNREADABLE : 0;
+	if (i >= w->sight.same && (*flags & (ZS_UNREADABLE | ZS_LINELESS) || (!has_funcs(w) && !d->agreed)))
+		*flags |= ZS_TORN;
 	return zs_intern_frame(&w->interner, &frame);
 }
 
@@ -294,9 +359,12 @@ static int resolve(struct zs_walker *w, uint32_t *unmatched, struct zs_error *er
 		w->decoded[i] = (struct decoded){ .func_index = -1, .call_index = -1, .stmt_index = -1 };
 	zs_gather_reset(&w->gather);
 	zs_resolver_begin(&w->resolver);
+	int rc = has_funcs(w) ? ZS_OK : compare_copies(w, error);
+	if (rc < 0)
+		return rc;
 	ask(w);
 	zs_look_ask_second(&w->looker, s);
-	int rc = zs_gather_read(&w->gather, w->reader, error);
+	rc = zs_gather_read(&w->gather, w->reader, error);
 	if (rc < 0)
 		return rc;
 	zs_look_second(&w->looker, s);
@@ -317,7 +385,7 @@ int zs_walk(struct zs_walker *walker, struct zs_look *ret, struct zs_error *erro
 	struct zs_walker *w = walker;
 	struct zs_sight *s = &w->sight;
 	uint32_t unmatched;
-	bool lost = false;
+	uint32_t flags = 0;
 	*ret = (struct zs_look){ 0 };
 	int rc = zs_look_first(&w->looker, s, error);
 	if (rc < 0)
@@ -337,13 +405,12 @@ int zs_walk(struct zs_walker *walker, struct zs_look *ret, struct zs_error *erro
 		rc = settle(w, i, error);
 		if (rc < 0)
 			return rc;
-		w->frame_ids[i - ret->stale] = make_frame(w, i, &lost);
+		w->frame_ids[i - ret->stale] = make_frame(w, i, &flags);
 	}
 	ret->stack = ret->depth ? zs_intern_stack(&w->interner, w->frame_ids, ret->depth) : 0;
 	if (ret->depth && !ret->stack) // the interner is full; its overflow says so
 		ret->stack = w->unknown_stack;
-	ret->flags = (s->same < s->n ? ZS_TORN : 0u) | (lost ? ZS_UNREADABLE : 0u) | (ret->stale ? ZS_STALE : 0u) |
-	             (s->truncated ? ZS_TRUNCATED : 0u);
+	ret->flags = flags | (ret->stale ? ZS_STALE : 0u) | (s->truncated ? ZS_TRUNCATED : 0u);
 	return ZS_OK;
 }
 

@@ -206,6 +206,7 @@ enum zs_sample_flags {
 	ZS_STALE = 4,      // entries of stacks that are no more were left out
 	ZS_TRUNCATED = 8,  // deeper than ZS_MAX_DEPTH: the outermost frames were left out
 	ZS_ON_CPU = 16,    // the main thread was running or ready to run
+	ZS_LINELESS = 32,  // at least one frame's function is known and its line is not: it had gone
 };
 
 #define ZS_MAX_DEPTH 1024
@@ -253,7 +254,7 @@ struct zs_run { // consecutive samples that saw the same
 
 struct zs_stats {
 	uint64_t samples, script, core, idle; // samples = script + core + idle
-	uint64_t torn, unreadable, truncated; // samples so flagged
+	uint64_t torn, unreadable, lineless, truncated; // samples so flagged
 	uint64_t stale;                       // entries left out, summed over the samples
 	uint64_t missed;                      // slots of the schedule that passed without a sample
 	uint32_t realtime;                    // preempt: 1 if the kernel lets the thread run before all normal ones (SCHED_FIFO)

@@ -28,7 +28,8 @@ def test_walk_of_what_was_written_is_what_was_written(offsets: Offsets, script: 
     # With everything cached and the predictions made, the same is found with fewer reads.
     again = walker.walk()
     assert (again.frames, again.stale, again.flags) == (first.frames, first.stale, first.flags)
-    assert again.calls <= min(first.calls, 3)
+    # One more where the frame on top is not the innermost entry's.
+    assert again.calls <= min(first.calls, 4 if script.entering or script.top_level else 3)
 
 
 @BOTH_ERAS

@@ -111,7 +111,7 @@ cdef extern from "zs.h" nogil:
         uint32_t count
 
     struct zs_stats:
-        uint64_t samples, script, core, idle, torn, unreadable, truncated, stale, missed
+        uint64_t samples, script, core, idle, torn, unreadable, lineless, truncated, stale, missed
         uint32_t realtime
         uint64_t reads, read_bytes, overflow, cpu_ns, started_ns, last_ns
         uint32_t cost[256]

@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free
 from zeekspy.errors import AccessDenied, BadLayout, CoreError, NoSuchTarget
 
 CODES = {"OK": 0, "EGONE": -1, "EPERM": -2, "ELAYOUT": -3, "ENOMEM": -4, "EINVAL": -5, "ESYS": -6}
-SAMPLE_FLAGS = {"torn": 1, "unreadable": 2, "stale": 4, "truncated": 8, "on-cpu": 16}
+SAMPLE_FLAGS = {"torn": 1, "unreadable": 2, "stale": 4, "truncated": 8, "on-cpu": 16, "lineless": 32}
 FRAME_FLAGS = {"unreadable": 1, "top-level": 2, "call": 4}
 KINDS = (None, "function", "event", "hook", "bif")
 MAX_READ = 1 << 26
@@ -330,8 +330,8 @@ cdef class Sampler:
         cdef const zs_stats *s = zs_sampler_stats(self.sampler)
         return {
             "samples": s.samples, "script": s.script, "core": s.core, "idle": s.idle, "torn": s.torn,
-            "unreadable": s.unreadable, "truncated": s.truncated, "stale": s.stale, "missed": s.missed,
-            "reads": s.reads, "read_bytes": s.read_bytes, "overflow": s.overflow, "cpu_ns": s.cpu_ns,
+            "unreadable": s.unreadable, "lineless": s.lineless, "truncated": s.truncated, "stale": s.stale,
+            "missed": s.missed, "reads": s.reads, "read_bytes": s.read_bytes, "overflow": s.overflow, "cpu_ns": s.cpu_ns,
             "realtime": bool(s.realtime), "started_ns": s.started_ns, "last_ns": s.last_ns,
             "cost": [s.cost[i] for i in range(ZS_HISTOGRAM)],
         }

@@ -170,7 +170,8 @@ def summary(profile: Profile, sessions: list[Session]) -> list[str]:
         shares = ", ".join(f"{k} {100 * c[k] / n:.1f} %" for k in ("script", "core", "idle"))
         lines.append(
             f"pid {s.attachment.target.pid}: {c['samples']} samples ({shares}), torn {c['torn']}, stale {c['stale']}, "
-            f"unreadable {c['unreadable']}, missed {c['missed']}; {c['hz_achieved']:g} of {c['hz_asked']:g} Hz, "
+            f"unreadable {c['unreadable']}, lineless {c['lineless']}, missed {c['missed']}; "
+            f"{c['hz_achieved']:g} of {c['hz_asked']:g} Hz, "
             f"engine {c['engine']} ({c['engine_reason']})" + (f"; {s.ended}" if s.ended else "")
         )
         if c["hz_lowered_to"]:

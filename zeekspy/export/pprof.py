@@ -188,7 +188,7 @@ def _legend(meta: dict[str, Any]) -> Iterator[str]:
             known(("engine", "engine: {}"), ("hz_asked", "asked {} Hz"), ("hz_achieved", "achieved {} Hz")),
             known(("engine_reason", "why this engine: {}")),
             known(*((key, f"{key} {{}}") for key in ("samples", "script", "core", "idle"))),
-            known(*((key, f"{key} {{}}") for key in ("torn", "stale", "unreadable", "missed"))),
+            known(*((key, f"{key} {{}}") for key in ("torn", "stale", "unreadable", "lineless", "missed"))),
         ),
     )
 

@@ -6,10 +6,13 @@ number of ours here, and the first word of an event the node's name, or zeek.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+from operator import itemgetter
 from typing import BinaryIO
 
 from zeekspy.errors import FileError
-from zeekspy.export.sequence import Key, runs, untimed
+from zeekspy.export.sequence import runs, untimed
 from zeekspy.export.text import printable
 from zeekspy.export.words import headline, why_empty
 from zeekspy.profile import Frame, Labels, Profile, display_name
@@ -36,43 +39,46 @@ def write(profile: Profile, out: BinaryIO) -> None:
         out.write(
             f"# {without} samples came without their times: these come first, at times that mean nothing\n".encode()
         )
-    events = _events(profile, without)
+    lines_of: dict[Frame, str] = {}
+    texts: list[bytes] = []
+    for stack, labels, _ in profile:
+        for frame in stack:
+            if frame not in lines_of:
+                lines_of[frame] = _line(frame, len(lines_of) + 1)
+        frames = "".join(lines_of[frame] for frame in reversed(stack))
+        texts.append(f"{_head(labels)} %b: zeekspy:\n".encode() + frames.replace("%", "%%").encode() + b"\n")
+    events = _events(profile, without, texts)
     if len({labels for _, labels, _ in profile}) > 1:
-        events.sort(key=lambda event: event[0])
-    numbers: dict[Frame, int] = {}
-    tails: dict[Key, tuple[str, bytes]] = {}
-    for key in profile.samples:
-        frames = "".join(_line(frame, numbers.setdefault(frame, len(numbers) + 1)) for frame in reversed(key[0]))
-        tails[key] = _head(key[1]), frames.encode()
-    lines: list[bytes] = []
-    for t_us, key in events:
-        head, tail = tails[key]
-        lines.append(b"%s %d.%06d: zeekspy:\n%s\n" % (head.encode(), t_us // 1_000_000, t_us % 1_000_000, tail))
-        if len(lines) >= 10_000:
-            out.write(b"".join(lines))
-            lines.clear()
-    out.write(b"".join(lines))
+        events = iter(sorted(events, key=itemgetter(0)))
+    while lines := [text % (b"%d.%06d" % divmod(t_us, 1_000_000)) for t_us, text in islice(events, 10_000)]:
+        out.write(b"".join(lines))
 
 
-def _events(profile: Profile, without: int) -> list[tuple[int, Key]]:
-    """(microseconds since the epoch, key), one a sample."""
+def _events(profile: Profile, without: int, texts: list[bytes]) -> Iterator[tuple[int, bytes]]:
+    """(microseconds since the epoch, the event's text with a place for them), one a sample."""
     start_us = max(0, profile.time_ns // 1000)
     times = profile.times
     first_us = times.times[0] if times is not None and len(times) else profile.duration_ns // 1000
     gap_us = max(0, first_us) / max(without, 1) or profile.period_ns / 1000
-    events: list[tuple[int, Key]] = []
-    for t_us, key, count, _, _, step_us in runs(profile):
-        for i in range(count):
-            moment = start_us + (len(events) * gap_us if t_us is None else t_us + i * step_us)
-            events.append((max(0, int(moment)), key))
-    return events
+    untimed = 0
+    for t_us, number, count, _, _, step_us in runs(profile):
+        text = texts[number]
+        if t_us is None:
+            for i in range(untimed, untimed + count):
+                yield start_us + int(i * gap_us), text
+            untimed += count
+        elif count == 1:
+            yield max(0, start_us + t_us), text
+        else:
+            for i in range(count):
+                yield max(0, int(start_us + t_us + i * step_us)), text
 
 
 def _head(labels: Labels) -> str:
     found = dict(labels)
     name = "".join(c if c.isprintable() and not c.isspace() else "_" for c in found.get("node", "")) or "zeek"
     pid = found.get("pid", "")
-    return f"{name} {pid if pid.isascii() and pid.isdigit() else 0}"
+    return f"{name} {pid if pid.isascii() and pid.isdigit() else 0}".replace("%", "%%")
 
 
 def _line(frame: Frame, number: int) -> str:

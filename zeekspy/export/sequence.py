@@ -4,44 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zeekspy.profile import Labels, Profile, Stack
-
-Key = tuple[Stack, Labels]
+from zeekspy.profile import Profile
 
 
-def runs(profile: Profile) -> Iterator[tuple[int | None, Key, int, int, int, float]]:
-    """``(t_us, key, count, cpu_ns, wall_ns, step_us)``; first, with t_us None, what was sampled at unknown times.
+def runs(profile: Profile) -> Iterator[tuple[int | None, int, int, int, int, float]]:
+    """``(t_us, number, count, cpu_ns, wall_ns, step_us)``; first, with t_us None, what was sampled at unknown times.
 
-    Counts, CPU and wall time of a key add up to the profile's exactly. A run has that part of its key's time that it
-    has of the samples. ``step_us`` is the time between two samples of the run.
+    ``number`` is that of the key among those of Profile.samples. Counts, CPU and wall time of a key add up to the
+    profile's exactly: a run has that part of its key's time that it has of the samples. ``step_us`` is the time
+    between two samples of the run.
     """
     period_us = profile.period_ns / 1000
     times = profile.times
-    with_time: dict[Key, int] = {}
-    if times is not None:
-        with_time = dict(zip(times.keys, times.samples(), strict=True))
-    begun: dict[Key, int] = {}
-    for key, values in profile.samples.items():
-        rest = max(0, values.count - with_time.get(key, 0))
-        begun[key] = rest
-        if rest or not values.count:
-            n = max(values.count, 1)
-            part = (values.cpu_ns * rest // n, values.wall_ns * rest // n)
-            yield None, key, rest, *(part if values.count else (values.cpu_ns, values.wall_ns)), period_us
+    index = {key: number for number, key in enumerate(profile.samples)}
+    with_time = [0] * len(index)
+    numbers = [] if times is None else [index.get(key, -1) for key in times.keys]
+    for number, count in zip(numbers, [] if times is None else times.samples(), strict=True):
+        if number >= 0:
+            with_time[number] = count
+    found = list(profile.samples.values())
+    seen = [0] * len(index)
+    for number, values in enumerate(found):
+        rest = max(0, values.count - with_time[number])
+        seen[number] = rest
+        if not values.count:
+            yield None, number, 0, values.cpu_ns, values.wall_ns, period_us
+        elif rest:
+            n = values.count
+            yield None, number, rest, values.cpu_ns * rest // n, values.wall_ns * rest // n, period_us
     if times is None:
         return
-    keys = [(key, profile.samples.get(key)) for key in times.keys]
-    seen = [begun.get(key, 0) for key, _ in keys]
     for t_us, slot, count, step_us in times.gaps(period_us):
-        key, found = keys[slot]
-        if found is None or not found.count:
+        number = numbers[slot]
+        if number < 0:
             continue
-        before, after = seen[slot], min(seen[slot] + count, found.count)
+        values, before = found[number], seen[number]
+        n = values.count
+        after = min(before + count, n)
         if after > before:
-            seen[slot], n = after, found.count
-            cpu_ns = found.cpu_ns * after // n - found.cpu_ns * before // n
-            wall_ns = found.wall_ns * after // n - found.wall_ns * before // n
-            yield t_us, key, after - before, cpu_ns, wall_ns, step_us
+            seen[number] = after
+            cpu_ns = values.cpu_ns * after // n - values.cpu_ns * before // n
+            wall_ns = values.wall_ns * after // n - values.wall_ns * before // n
+            yield t_us, number, after - before, cpu_ns, wall_ns, step_us
 
 
 def untimed(profile: Profile) -> int:

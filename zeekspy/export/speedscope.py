@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import BinaryIO
 
-from zeekspy.export.sequence import Key, runs
+from zeekspy.export.sequence import runs
 from zeekspy.export.words import headline, process, why_empty
 from zeekspy.profile import Frame, Labels, Profile, display_name
 
@@ -20,21 +20,23 @@ SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 def write(profile: Profile, out: BinaryIO) -> None:
     """One JSON object. Weights are nanoseconds, and numbers of samples in the third profile."""
     frames: dict[Frame, int] = {}
-    stacks: dict[Key, str] = {}
+    stacks: list[str] = []
     parts: dict[Labels, tuple[_Part, _Part, _Part]] = {}
-    for key in profile.samples:
-        numbers = [frames.setdefault(frame, len(frames)) for frame in key[0]]
-        stacks[key] = f"[{','.join(map(str, numbers))}]"
-        if key[1] not in parts:
-            who = process(key[1])
+    part_of: list[tuple[_Part, _Part, _Part]] = []
+    for stack, labels, _ in profile:
+        numbers = [frames.setdefault(frame, len(frames)) for frame in stack]
+        stacks.append(f"[{','.join(map(str, numbers))}]")
+        if labels not in parts:
+            who = process(labels)
             cpu, wall, samples = (f"{name} {who}".rstrip() for name in ("cpu", "wall", "samples"))
-            parts[key[1]] = _Part(cpu, "nanoseconds"), _Part(wall, "nanoseconds"), _Part(samples, "none")
-    for _, key, _, cpu_ns, wall_ns, _ in runs(profile):
-        cpu_part, wall_part, _ = parts[key[1]]
-        cpu_part.add(stacks[key], cpu_ns)
-        wall_part.add(stacks[key], wall_ns)
-    for key, values in profile.samples.items():
-        parts[key[1]][2].add(stacks[key], values.count)
+            parts[labels] = _Part(cpu, "nanoseconds"), _Part(wall, "nanoseconds"), _Part(samples, "none")
+        part_of.append(parts[labels])
+    for _, number, _, cpu_ns, wall_ns, _ in runs(profile):
+        cpu_part, wall_part, _ = part_of[number]
+        cpu_part.add(stacks[number], cpu_ns)
+        wall_part.add(stacks[number], wall_ns)
+    for number, values in enumerate(profile.samples.values()):
+        part_of[number][2].add(stacks[number], values.count)
     profiles = [part for group in parts.values() for part in group if part.total] or [_Part("empty", "none")]
     name = headline(profile) + (f" - {why_empty(profile)}" if not parts else "")
     head = {"$schema": SCHEMA, "name": name, "exporter": f"zeekspy {profile.meta.get('zeekspy_version', '')}".strip()}

@@ -79,7 +79,7 @@ def _generate(
     }
     if elf.type == ET_REL:
         seen["objects"] = [Path(e.name).name for e in elfs]
-    if zeek_types.is_debug_build(elf.names(zeek_types.VERSION_FUNCTION)):
+    if zeek_types.is_debug_build(elf.names):
         seen["debug_build"] = True
     layout = Layout(
         since=since or version,

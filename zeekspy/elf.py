@@ -382,13 +382,28 @@ class Elf:
         """Which C++ library's std::string the program uses: one of layout.STDLIBS."""
         if any(n.startswith("libc++.so") for n in self.needed):
             return "libc++"
-        seen = set(self.names(re.compile(rb"NSt3__1|NSt7__cxx11|B5cxx11|_ZNK?Ss|RKSs")))
+        seen = self.mentioned(b"NSt3__1", b"NSt7__cxx11", b"_ZNSs", b"_ZNKSs", b"RKSs")
         if b"NSt3__1" in seen and b"NSt7__cxx11" not in seen:
             return "libc++"
         return "libstdc++-old" if seen & {b"_ZNSs", b"_ZNKSs", b"RKSs"} and b"NSt7__cxx11" not in seen else "libstdc++"
 
-    def names(self, pattern: re.Pattern[bytes]) -> list[bytes]:
-        """The distinct matches of ``pattern`` in the names of .dynsym, or of .symtab if there is no .dynsym."""
+    def mentioned(self, *words: bytes) -> set[bytes]:
+        """Which of the words are part of a name in .dynsym, or in .symtab if there is no .dynsym."""
+        return {word for piece in self._names() for word in words if word in piece}
+
+    def names(self, start: bytes) -> list[bytes]:
+        """The distinct names there that begin so, as far as letters, digits and underscores go."""
+        seen: dict[bytes, None] = {}
+        for piece in self._names():
+            at = piece.find(b"\0" + start)
+            while 0 <= at < CHUNK:  # the rest comes again, with what follows it
+                end = re.compile(rb"\w*").match(piece, at + 1)
+                seen.setdefault(end[0] if end else start)
+                at = piece.find(b"\0" + start, at + 1)
+        return list(seen)
+
+    def _names(self) -> Iterator[bytes]:
+        """The string table in pieces that overlap; names are searched by bytes.find, 100 times as fast as by re."""
         d = self._dynamic
         if d is not None:
             offset, left = self._file_offset(d.strtab)
@@ -396,10 +411,7 @@ class Elf:
         else:
             table = next((s for s in self.sections if s.type == SHT_SYMTAB), None)
             if table is None or table.link >= len(self.sections):
-                return []
+                return
             offset, size = self.sections[table.link].offset, min(self.sections[table.link].size, MAX_TABLE)
-        seen: dict[bytes, None] = {}
         for at in range(0, size, CHUNK):
-            piece = self.pread(offset + at, min(CHUNK + 256, size - at))
-            seen.update(dict.fromkeys(pattern.findall(piece)))
-        return list(seen)
+            yield self.pread(offset + at, min(CHUNK + 256, size - at))

@@ -7,10 +7,8 @@ import random
 import resource
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +60,11 @@ class Attachment:
     def call_counter(self) -> CallCounter:
         """Counts the calls of all bodies from now on, or from the target's start."""
         memory = open_memory(self.target.pid)
-        walker, table = self.walker(memory), self.stack_table()
-        return CallCounter(self.target, self.layout, memory, walker, table, from_start=self.from_start)
+
+        def fresh() -> tuple[Walker, StackTable]:
+            return self.walker(memory), self.stack_table()
+
+        return CallCounter(self.target, self.layout, memory, fresh, from_start=self.from_start)
 
     def stack_table(self, calls: CallCounter | None = None) -> StackTable:
         """For the definitions of one walker. ``calls`` has seen all bodies and can name what is inlined."""
@@ -169,6 +170,8 @@ class Session:
 
     def finish(self) -> None:
         """Puts the circumstances into the profile's ``meta``. UnknownBuild if no stack agreed with the layout."""
+        from importlib import metadata  # what reads it takes 20 ms to import, which the first sample need not wait for
+
         self._stack_check.verdict(FEW)
         self._calls.finish()
         self._calls.into(self.profile)
@@ -270,9 +273,11 @@ def run(sessions: Sequence[Session], duration: float | None = None, max_cpu: flo
     is lowered when it costs more than ``max_cpu`` percent of a core for each target. What goes wrong with one of
     several targets ends only that one's session and is its ``error``.
     """
+    from concurrent import futures
+
     began = time.monotonic()
     limit = None if max_cpu is None else Limit(sessions[0].hz, max_cpu * len(sessions), began, _own_cpu())
-    with ThreadPoolExecutor(max_workers=max(1, len(sessions))) as pool:
+    with futures.ThreadPoolExecutor(max_workers=max(1, len(sessions))) as pool:
         while live := [s for s in sessions if s.ended is None]:
             left = POLL_NS if duration is None else round((began + duration - time.monotonic()) * 1e9)
             if left <= 0:

@@ -148,7 +148,7 @@ def read_executable(elf: Elf, bias: int, what: str) -> Executable:
         build_id=elf.build_id,
         version=_version(elf, symbols["version"] - bias, sizes["version"]),
         stdlib=elf.stdlib,
-        debug=zeek_types.is_debug_build(elf.names(zeek_types.VERSION_FUNCTION)),
+        debug=zeek_types.is_debug_build(elf.names),
         symbols=symbols,
         sizes=sizes,
         data=(low + bias, high + bias) if high else (0, 0),

@@ -7,7 +7,7 @@ Three eras of names (src/ of Zeek v3.0.0 to 9.1.0-dev): global ones up to 3.1, a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -279,13 +279,14 @@ In Zeek 4.0 the old global names stay as references beside the new ones: their s
 NEEDED_SYMBOLS = ("call_stack", "version")
 """Without these a file is not a Zeek, or not one that can be profiled."""
 
-VERSION_FUNCTION = re.compile(rb"(?:zeek|bro)_version_\d\w*")
-"""A symbol every Zeek defines; its name ends in ``_debug`` in builds with -DDEBUG, whose classes have more members."""
+VERSION_FUNCTIONS = (b"zeek_version_", b"bro_version_")
+"""A symbol every Zeek defines begins so. It ends in ``_debug`` if built with -DDEBUG, where classes have more members."""
 
 
-def is_debug_build(version_functions: list[bytes]) -> bool:
-    """Whether the names that matched VERSION_FUNCTION are those of a build with -DDEBUG."""
-    return bool(version_functions) and all(n.endswith(b"_debug") for n in version_functions)
+def is_debug_build(names: Callable[[bytes], list[bytes]]) -> bool:
+    """Whether this is a build with -DDEBUG; ``names`` finds the symbols of an executable that begin so (Elf.names)."""
+    found = [name for start in VERSION_FUNCTIONS for name in names(start) if name[len(start) :][:1].isdigit()]
+    return bool(found) and all(name.endswith(b"_debug") for name in found)
 
 
 def zam_tag(version: str) -> int | None:
@@ -334,14 +335,15 @@ class Containers:
     """Until 4.0: vectors and records hold pointers to Vals; then ZVals, which lack a type."""
     indirect: bool
     """Until 6.0: behind a pointer, not in the object itself."""
-    exact_doubles: bool
-    """From 8.2 on: numbers above 2^31 print all their digits, and those below 1e-6 do not print as 0."""
+    doubles: Literal["six", "all", "shortest"]
+    """How a double above 2^31 or below 1e-6 prints: with six digits until 3.2, with 17 until 8.1, then shorter."""
 
 
 def containers(version: str) -> Containers:
     m = re.match(r"(\d+)\.(\d+)", version)
     series = (int(m[1]), int(m[2])) if m is not None else (9, 0)
-    return Containers(series < (3, 2), series < (4, 1), series < (6, 1), series >= (8, 2))
+    doubles: Literal["six", "all", "shortest"] = "six" if series < (4, 0) else "all" if series < (8, 2) else "shortest"
+    return Containers(series < (3, 2), series < (4, 1), series < (6, 1), doubles)
 
 
 def table_tag(version: str) -> int:

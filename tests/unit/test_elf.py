@@ -18,7 +18,7 @@ from tests.support import shapes
 from zeekspy.debug_files import crc32, debuglink
 from zeekspy.elf import Elf
 from zeekspy.errors import FileError, NotZeek, ZeekspyError
-from zeekspy.zeek_types import VERSION_FUNCTION, is_debug_build
+from zeekspy.zeek_types import is_debug_build
 
 CALL_STACK = "_ZN4zeek6detail10call_stackE"
 SOURCE = """
@@ -149,9 +149,9 @@ def test_what_readelf_says(build: Build) -> None:
 
 def test_debug_builds_are_known_by_their_version_function(build: Build) -> None:
     with Elf(build("-rdynamic")) as plain, Elf(build("-rdynamic", "@_debug")) as debug:
-        assert plain.names(VERSION_FUNCTION) == [b"zeek_version_8_0_10_plugin_1"]
-        assert not is_debug_build(plain.names(VERSION_FUNCTION))
-        assert is_debug_build(debug.names(VERSION_FUNCTION))
+        assert plain.names(b"zeek_version_") == [b"zeek_version_8_0_10_plugin_1"]
+        assert not is_debug_build(plain.names)
+        assert is_debug_build(debug.names)
 
 
 @pytest.mark.parametrize(("flags", "stdlib"), [([], "libstdc++"), (["-D_GLIBCXX_USE_CXX11_ABI=0"], "libstdc++-old")])

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 
 from zeekspy.errors import ZeekspyError
 
@@ -21,6 +21,16 @@ examples:
 """
 
 
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: what reads it takes longer to import than all of ours."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import metadata
+
+        print(f"zeekspy {metadata.version('zeekspy')}")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="zeekspy",
@@ -28,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("--version", action="version", version=f"zeekspy {metadata.version('zeekspy')}")
+    result.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     subparsers = result.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for name in COMMANDS:
         import_module(f"zeekspy.cli.{name}").add_parser(subparsers)

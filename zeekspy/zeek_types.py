@@ -280,7 +280,7 @@ NEEDED_SYMBOLS = ("call_stack", "version")
 """Without these a file is not a Zeek, or not one that can be profiled."""
 
 VERSION_FUNCTIONS = (b"zeek_version_", b"bro_version_")
-"""A symbol every Zeek defines begins so. It ends in ``_debug`` if built with -DDEBUG, where classes have more members."""
+"""A symbol every Zeek defines begins so. It ends in ``_debug`` if built with -DDEBUG, when classes are larger."""
 
 
 def is_debug_build(names: Callable[[bytes], list[bytes]]) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -40,6 +40,8 @@ YOUNG_S = 60.0
 """Until a process is that old, bodies are looked for again: scripts are being read, or compiled."""
 TAIL = 192
 """Bytes behind the members of a Func: those of a CoalescedScriptFunc end before."""
+AGAIN_S = (1.0, 3.0, 10.0)
+"""After the first look at a young process, when it is looked at again: a function may get its body later."""
 LOOK_S = 0.5
 """Between two looks for functions at least, while there are signs of new ones."""
 
@@ -64,14 +66,12 @@ class CallCounter:
         target: Target,
         layout: Layout,
         memory: Memory,
-        walker: Walker,
-        table: StackTable,
+        fresh: Callable[[], tuple[Walker, StackTable]],
         *,
         from_start: bool = False,
     ) -> None:
-        self._target, self._fields, self._memory, self._walker = target, layout.fields, memory, walker
+        self._target, self._fields, self._memory, self._fresh = target, layout.fields, memory, fresh
         self._scope = GlobalScope(target, layout, memory)
-        self._table = table
         self.index = BodyIndex()
         self.code = CompiledCode(layout, memory)
         self._instructions = InstructionCounter(self.code, self.index, from_start=from_start)
@@ -88,7 +88,10 @@ class CallCounter:
         self.exited = False
         """The target had gone when it was read for the last time: the counts hold up to ``until``."""
         self._next = self._next_look = 0.0
-        self._size, self._unforeseen = 0, False
+        self._size = self._size_before = 0
+        self._unforeseen = False
+        self._terminated = False
+        self._again = list(AGAIN_S)
         self._grown_up = self.began + YOUNG_S - _age(target)
         self._todo: list[int] = []
         self._look()
@@ -104,11 +107,17 @@ class CallCounter:
         with suppress(NoSuchTarget):
             if self._todo:
                 self._define(DEFINE_S)
-            elif self._next_look <= now < self._grown_up:
-                self._next_look = now + LOOK_S
-                if self._unforeseen or self._scope.size() != self._size:
+            elif now < self._grown_up and self._has_more(now):
+                self._look()
+        if self._terminating():
+            with suppress(NoSuchTarget):
+                if not self._terminated and now < self._grown_up:  # while everything is still there
                     self._look()
-        if now >= self._next or self._terminating():
+                    while self._todo:
+                        self._define(1.0)
+            self._terminated = True
+            self.read()
+        elif now >= self._next:
             self.read()
         with suppress(NoSuchTarget):
             self._instructions.resolve(RESOLVE_S)
@@ -222,9 +231,23 @@ class CallCounter:
             return False
 
     def _look(self) -> None:
-        self._size, self._unforeseen = self._scope.size(), False
+        self._size = self._size_before = self._scope.size()
+        self._unforeseen = False
+        # Made anew: what is replaced within a Func (by ZAM) does not show in what a walker has cached of it.
+        self._walker, self._table = self._fresh()
         self._todo = self._scope.functions()
         self._next_look = time.monotonic() + LOOK_S
+
+    def _has_more(self, now: float) -> bool:
+        """Whether there are functions that were not there at the last look, and no more are being added just now."""
+        if self._again and now >= self.began + self._again[0]:
+            self._again.pop(0)
+            return True
+        size, before = self._scope.size(), self._size_before
+        self._size_before = size
+        if self._unforeseen and now >= self._next_look:
+            return True
+        return size == before and size not in (0, self._size)
 
     def _define(self, budget: float) -> None:
         until = time.monotonic() + budget

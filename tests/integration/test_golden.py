@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from zeekspy import _core, zeek_types
+from zeekspy.bodies import BodyIndex, FoundBody
 from zeekspy.capture import read
 from zeekspy.choice import for_capture
 from zeekspy.layout import STDLIBS
-from zeekspy.profile import Frame
+from zeekspy.profile import Body, Frame
 from zeekspy.stacks import StackTable
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -40,7 +41,7 @@ def expectations(name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in f][1:]
 
 
-def walks(name: str, fields_of: str) -> Iterator[Walked]:
+def walks(name: str, fields_of: str, index: BodyIndex | None = None) -> Iterator[Walked]:
     """Each stop of a capture as zeekspy sees it, with the capture's own fields or the table chosen for its version."""
     header, stops = read(GOLDEN / f"{name}.jsonl.gz")
     fields = header.fields if fields_of == "header" else for_capture(header).fields
@@ -53,10 +54,10 @@ def walks(name: str, fields_of: str) -> Iterator[Walked]:
             g_frame_stack=header.symbols.get("g_frame_stack", 0),
         )
         number, flags, depth, stale = walker.walk()
-        table = StackTable(zeek_types.zam_tag(header.version))
+        table = StackTable(zeek_types.zam_tag(header.version), index)
         table.extend(walker.definitions())
         stack = table.stack(number)
-        assert len(stack) == depth
+        assert len([f for f in stack if "inlined" not in f.flags]) == depth
         yield Walked(stack, flags, stale)
 
 
@@ -163,6 +164,26 @@ def test_compiled_bodies_are_marked() -> None:
     stacks = [walked.stack for walked in walks("zeek-9.1-dev-zam", "table")]
     scripts = [frame for stack in stacks for frame in stack if frame.kind != "bif"]
     assert sum(frame.body is not None for frame in scripts) > 50
-    assert all(("zam" in frame.flags) == (frame.body is not None) for frame in scripts)
+    assert all(("zam" in frame.flags) == (frame.name is not None) for frame in scripts)
     for name in ("zeek-9.1-dev", "zeek-8.0.10", "zeek-3.0.1"):
         assert not any("zam" in frame.flags for walked in walks(name, "table") for frame in walked.stack), name
+
+
+def test_calls_from_inlined_functions_get_their_frames() -> None:
+    """validate-certs.zeek:99 is in SSL::cache_validate, which has no entry of its own, but a body."""
+    script = "/opt/zeek-9.1/share/zeek/policy/protocols/ssl/validate-certs.zeek"
+    validate = Frame("SSL::cache_validate", "function", None, None, Body(script, 86, 119))
+    index = BodyIndex([FoundBody(validate, 1, False)])
+    lines = set()
+    for plain, walked in zip(
+        walks("zeek-9.1-dev-zam", "table"), walks("zeek-9.1-dev-zam", "table", index), strict=True
+    ):
+        inlined = [f for f in walked.stack if "inlined" in f.flags]
+        called = [f for f in plain.stack if f.file == script and f.line is not None and 86 <= f.line <= 119]
+        assert len(inlined) == len(called)
+        for frame in inlined:
+            assert (frame.name, frame.line, frame.body) == ("SSL::cache_validate", called[0].line, validate.body)
+            caller = walked.stack[walked.stack.index(frame) - 1]
+            assert (caller.name, caller.line) == (called[0].name, None)
+            lines.add(frame.line)
+    assert 99 in lines

@@ -1,5 +1,6 @@
 // The stand-in target: runs the built-in script as a Zeek under load would, until told to stop.
 #include <pthread.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -16,13 +17,17 @@ namespace {
 
 const char usage[] =
 	"usage: standin [--duration S] [--iterations N] [--idle F] [--core F] [--micro] [--stale]\n"
-	"               [--steps] [--measured] [--ready-fd FD] [--truth] [--version] [--help]\n"
+	"               [--exec FILE] [--forks] [--scribble] [--steps] [--measured] [--ready-fd FD]\n"
+	"               [--truth] [--version] [--help]\n"
 	"\n"
 	"Runs a built-in Zeek script for ever, or for S seconds, or N iterations; SIGTERM and SIGINT end it.\n"
 	"  --idle F       be blocked for this fraction of the time (default 0)\n"
 	"  --core F       spend this fraction of the CPU time outside any script (default 0)\n"
 	"  --micro        functions of 1 to 20 us on average, as in a real Zeek, instead of 50 to 1000\n"
 	"  --stale        leave a stale entry at the bottom of the call stack\n"
+	"  --exec FILE    at SIGUSR1, run that program in this one's place, with --duration 3\n"
+	"  --forks        start and collect a process that exits at once, again and again\n"
+	"  --scribble     write nonsense over the call stack, frames and functions every now and then, and mend it\n"
 	"  --steps        print iterations and a checksum of the statements executed at exit\n"
 	"  --measured     print the CPU and wall time measured at exit, as JSON\n"
 	"  --ready-fd FD  write \"ready\\n\" there instead of standard output after the first iteration\n"
@@ -33,6 +38,8 @@ struct Options {
 	uint64_t iterations = 0;
 	double idle = 0, core = 0;
 	bool micro = false, stale = false, steps = false, measured = false, truth = false;
+	bool forks = false, scribble = false;
+	const char* exec = nullptr;
 	int ready_fd = STDOUT_FILENO;
 };
 
@@ -41,7 +48,7 @@ struct Measured {
 	int64_t script_ns = 0, core_ns = 0, idle_ns = 0, wall_ns = 0;
 };
 
-volatile sig_atomic_t stop = 0;
+volatile sig_atomic_t stop = 0, exec_now = 0;
 
 [[noreturn]] void refuse(const char* why, const char* what) {
 	fprintf(stderr, "standin: %s %s\n%s", why, what, usage);
@@ -74,6 +81,12 @@ Options parse(char** argv) {
 			o.micro = true;
 		else if ( is("--stale") )
 			o.stale = true;
+		else if ( is("--exec") )
+			o.exec = *++argv;
+		else if ( is("--forks") )
+			o.forks = true;
+		else if ( is("--scribble") )
+			o.scribble = true;
 		else if ( is("--steps") )
 			o.steps = true;
 		else if ( is("--measured") )
@@ -112,11 +125,24 @@ void say_ready(int fd) {
 	}
 }
 
+// A process that lives for a moment and must not be seen by anyone but us.
+void fork_once() {
+	pid_t child = fork();
+	if ( child == 0 )
+		_exit(7);
+	int status = 0;
+	if ( child < 0 || waitpid(child, &status, 0) != child || ! WIFEXITED(status) || WEXITSTATUS(status) != 7 ) {
+		fprintf(stderr, "standin: a child was tampered with\n");
+		_exit(1);
+	}
+}
+
 // Script, core and idle in turns of a few milliseconds. What a turn got too much of any is made up for in the next.
 Measured run(standin::Script& script, const Options& o) {
 	Measured m;
 	const int script_per_turn = o.micro ? 20 : 1;
 	bool ready = false;
+	int turn = 0;
 	int64_t begin = standin::wall_ns(), cpu = standin::thread_cpu_ns();
 	while ( ! stop ) {
 		for ( int i = 0; i < script_per_turn && ! (o.iterations && m.iterations >= o.iterations); ++i, ++m.iterations )
@@ -124,6 +150,10 @@ Measured run(standin::Script& script, const Options& o) {
 		if ( ! ready )
 			say_ready(o.ready_fd);
 		ready = true;
+		if ( o.exec && exec_now )
+			execl(o.exec, o.exec, "--duration", "3", nullptr);
+		if ( o.forks && ++turn % 4 == 0 )
+			fork_once();
 		int64_t after_script = standin::thread_cpu_ns();
 		m.script_ns += after_script - cpu;
 
@@ -176,10 +206,14 @@ int main(int, char** argv) {
 	act.sa_handler = [](int) { stop = 1; };
 	sigaction(SIGTERM, &act, nullptr);
 	sigaction(SIGINT, &act, nullptr);
+	act.sa_handler = [](int) { exec_now = 1; };
+	sigaction(SIGUSR1, &act, nullptr);
 	pthread_sigmask(SIG_UNBLOCK, &ends, nullptr);
 
 	if ( o.stale )
 		standin::add_stale_event(script);
+	if ( o.scribble )
+		standin::disturb = standin::scribble;
 	Measured m = run(script, o);
 	stop = 1;
 	for ( auto& writer : writers )

@@ -38,6 +38,9 @@ public:
 	Work* to_do;
 };
 
+extern void (*disturb)(); // if set, called now and then while work is done
+void scribble();           // writes over what a profiler reads, then puts back what was there
+
 int64_t thread_cpu_ns(); // CPU time of the calling thread
 int64_t wall_ns();
 

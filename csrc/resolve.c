@@ -3,7 +3,7 @@
 #include "reader.h"
 #include "text.h"
 
-enum { KEEP_FUNCS = 1 << 14, KEEP_NODES = 1 << 16, TRIES = 3 };
+enum { KEEP_FUNCS = 1 << 14, KEEP_NODES = 1 << 16, TRIES = 3, COMPARE_NS = 20000000, NO_NEED = -2 };
 
 static bool map_init(struct zs_address_map *map, uint32_t capacity)
 {
@@ -73,9 +73,10 @@ void zs_resolver_deinit(struct zs_resolver *resolver)
 	map_deinit(&resolver->node_map);
 }
 
-void zs_resolver_begin(struct zs_resolver *resolver)
+void zs_resolver_begin(struct zs_resolver *resolver, uint64_t now_ns)
 {
 	resolver->round++;
+	resolver->now_ns = now_ns;
 	resolver->source.last_call = resolver->source.reader->calls + ZS_MAX_READS;
 	if (resolver->nfuncs > KEEP_FUNCS - ZS_MAX_DEPTH * 2) {
 		map_clear(&resolver->func_map);
@@ -122,6 +123,10 @@ int zs_ask_node(struct zs_resolver *resolver, struct zs_gather *gather, uint64_t
 	struct zs_node_entry *entry = &resolver->nodes[*value - 1];
 	if (entry->round != resolver->round) {
 		entry->round = resolver->round;
+		if (entry->location && resolver->now_ns && resolver->now_ns - entry->compared_ns < COMPARE_NS) {
+			entry->obj_span = NO_NEED;
+			return (int)*value - 1;
+		}
 		entry->obj_span = zs_gather_add(gather, addr + (uint64_t)resolver->source.layout->Obj_location, 8);
 		entry->location_span = entry->location ? zs_gather_add(gather, entry->location + resolver->location_from,
 		                                                       resolver->location_size)
@@ -214,6 +219,8 @@ int zs_take_node(struct zs_resolver *resolver, const struct zs_gather *gather, i
 		return ZS_OK;
 	struct zs_node_entry *entry = &resolver->nodes[index];
 	const unsigned char *pointer = zs_gathered(gather, entry->obj_span);
+	if (entry->obj_span == NO_NEED)
+		*ret = entry->place;
 	if (!pointer)
 		return ZS_OK;
 	uint64_t location = zs_load64(pointer);
@@ -235,6 +242,7 @@ int zs_take_node(struct zs_resolver *resolver, const struct zs_gather *gather, i
 			return rc;
 		entry->location = resolver->holes == holes ? location : 0; // else it is looked at anew
 	}
+	entry->compared_ns = resolver->now_ns;
 	*ret = entry->place;
 	return ZS_OK;
 }

@@ -1,6 +1,6 @@
 // From addresses of Zeek's objects to what they are: functions (with their bodies) and places in scripts. Results are
 // cached by address; before a cached result is used, the bytes it was made from are compared again, for functions of
-// lambdas and call expressions of when statements come and go.
+// lambdas come and go by the thousand. The syntax tree changes so rarely that its nodes are compared once in 20 ms.
 #ifndef ZS_RESOLVE_H
 #define ZS_RESOLVE_H
 
@@ -20,6 +20,7 @@ struct zs_node_entry {
 	uint64_t addr, location;
 	struct zs_place place;
 	uint32_t round;
+	uint64_t compared_ns;
 	int obj_span, location_span;
 	bool callee_known;   // callee has been looked for
 	uint64_t callee;     // of a call expression: the Func its name stands for, 0 if that cannot be told
@@ -41,6 +42,7 @@ struct zs_resolver {
 	uint32_t nfuncs, cfuncs, nnodes, cnodes;
 	struct zs_address_map func_map, node_map;
 	uint32_t round;
+	uint64_t now_ns; // 0: nodes are always compared, as those of an image must be
 	struct zs_body *bodies; // of the function being made
 	uint32_t func_size; // bytes read of a Func, from its beginning
 	uint64_t location_from;
@@ -53,7 +55,7 @@ void zs_resolver_deinit(struct zs_resolver *resolver);
 
 // A round: ask for everything the stack refers to, read the gather, then take the answers. Entries of earlier rounds
 // are dropped when there are too many of them, so indices hold for one round only.
-void zs_resolver_begin(struct zs_resolver *resolver);
+void zs_resolver_begin(struct zs_resolver *resolver, uint64_t now_ns);
 int zs_ask_func(struct zs_resolver *resolver, struct zs_gather *gather, uint64_t addr); // index, or -1
 int zs_ask_node(struct zs_resolver *resolver, struct zs_gather *gather, uint64_t addr);
 // ret: the function's id, 0 if there is none at that address.

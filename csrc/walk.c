@@ -1,4 +1,5 @@
 // One stack: look, resolve what the entries refer to, leave out what is stale, intern the frames.
+#include "clock.h"
 #include "look.h"
 #include "reader.h"
 #include "resolve.h"
@@ -358,7 +359,7 @@ static int resolve(struct zs_walker *w, uint32_t *unmatched, struct zs_error *er
 	for (uint32_t i = 0; i < s->n; i++)
 		w->decoded[i] = (struct decoded){ .func_index = -1, .call_index = -1, .stmt_index = -1 };
 	zs_gather_reset(&w->gather);
-	zs_resolver_begin(&w->resolver);
+	zs_resolver_begin(&w->resolver, w->target.pid ? zs_now_ns() : 0);
 	int rc = has_funcs(w) ? ZS_OK : compare_copies(w, error);
 	if (rc < 0)
 		return rc;
@@ -419,7 +420,7 @@ int zs_walker_define(struct zs_walker *walker, uint64_t addr, uint32_t *ret, str
 	struct zs_resolver *r = &walker->resolver;
 	*ret = 0;
 	zs_gather_reset(&walker->gather);
-	zs_resolver_begin(r);
+	zs_resolver_begin(r, 0);
 	int index = zs_ask_func(r, &walker->gather, addr);
 	int rc = zs_gather_read(&walker->gather, walker->reader, error);
 	return rc < 0 ? rc : zs_take_func(r, &walker->gather, index, ret, error);

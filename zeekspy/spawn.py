@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zeekspy import session
-from zeekspy.errors import NoSuchTarget, NotZeek, UnknownBuild, UsageError
+from zeekspy.errors import AccessDenied, NoSuchTarget, TargetError, UnknownBuild, UsageError
 from zeekspy.session import Attachment
 
 PATIENCE = 10.0
@@ -41,7 +41,9 @@ class Spawned:
                 if len(found.checks) > 1 and "not there yet" not in found.checks[-1].evidence:
                     return replace(found, from_start=True)
                 late: Exception | None = None
-            except (UnknownBuild, NotZeek, NoSuchTarget) as e:
+            except AccessDenied:
+                raise
+            except (UnknownBuild, TargetError) as e:  # between fork and exec nothing about it fits together
                 late = e
             code = self._process.poll()
             if code is None and isinstance(late, NoSuchTarget):  # on its way out

@@ -11,7 +11,7 @@ from pathlib import Path
 from zeekspy import layout
 from zeekspy.capture import Header
 from zeekspy.errors import DebugInfoError, FileError, LayoutError, UnknownBuild
-from zeekspy.layout import Layout
+from zeekspy.layout import Layout, load
 from zeekspy.target import Target
 
 
@@ -70,16 +70,6 @@ def unknown(target: Target, last: Candidate) -> UnknownBuild:
         "Make a table on a machine where this build has debug info: zeekspy offsets generate ZEEK -o FILE; "
         "then give it with --offsets FILE.",
     )
-
-
-def load(path: Path) -> Layout:
-    """The table in a file. FileError if it cannot be read, BadLayout if it is no table."""
-    try:
-        return layout.parse(path.read_text(encoding="utf-8"), str(path))
-    except OSError as e:
-        raise FileError(f"cannot read {path}: {e.strerror}") from None
-    except UnicodeDecodeError:
-        raise FileError(f"{path} is not an offset table: it is not text") from None
 
 
 def _shipped(target: Target) -> Layout | None:

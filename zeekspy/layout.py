@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from zeekspy import _core
-from zeekspy.errors import BadLayout
+from zeekspy.errors import BadLayout, FileError
 
 FORMAT = "zeekspy-offsets/1"
 STDLIBS = ("libstdc++", "libc++", "libstdc++-old")
@@ -103,3 +104,13 @@ def parse(text: str, origin: str) -> Layout:
     )
     layout.validate()
     return layout
+
+
+def load(path: Path) -> Layout:
+    """The table in a file. FileError if it cannot be read, BadLayout if it is no table."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as e:
+        raise FileError(f"cannot read {path}: {e.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadLayout(f"{path} is not an offset table: it is not text") from None

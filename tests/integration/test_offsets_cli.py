@@ -29,7 +29,7 @@ def test_generate_then_record(era: str, tmp_path: Path) -> None:
 
 def test_list_names_the_shipped_tables() -> None:
     rows = json.loads(zeekspy("offsets", "list", "--json").stdout)
-    assert {"3.0.0", "9.0.0"} & {row["since"] for row in rows}
+    assert {"3.0.0-rc1", "9.0.0-rc1"} <= {row["since"] for row in rows}
     text = zeekspy("offsets", "list").stdout.decode()
     assert all(row["file"] in text for row in rows)
 

@@ -123,6 +123,48 @@ def test_a_field_that_is_off_is_refused_or_said_to_be_unproven(table: Layout, no
     assert refused > 4 * unproven > 0
 
 
+# ---- a Zeek that is idle
+
+
+def idle(table: Layout) -> tuple[Target, Memory]:
+    """As registry.written, after all has returned: what was popped still lies in the room of the vectors."""
+    image, target = registry.written(table)
+    for name in ("call_stack", "g_frame_stack"):
+        if name in target.symbols:
+            piece, at = image.find(target.symbols[name])
+            piece[at + 8 : at + 16] = piece[at : at + 8]
+    return target, Memory.image(image.segments())
+
+
+@pytest.mark.parametrize("table", tables(), ids=lambda t: t.origin)
+def test_popped_stacks_prove_a_table_and_refuse_another(table: Layout) -> None:
+    target, memory = idle(table)
+    checks = stackcheck.everything(target, table, memory)
+    assert [c for c in checks if c.verdict != "ok"] == []
+    fields = {**table.fields, "Frame.function": table.fields["Frame.func_args"]}
+    stacks = StackCheck(target, replace(table, fields=fields, origin="wrong"), memory)
+    stacks.look_back()
+    with pytest.raises(
+        UnknownBuild, match=r"does not fit this Zeek .*: Frame.function: \d Frames have a function at"
+    ) as e:
+        stacks.verdict()
+    assert str(table.fields["Frame.function"]) in str(e.value)
+    assert "zeekspy offsets generate" in e.value.hint
+
+
+def test_where_nothing_ever_ran_stacks_are_unproven() -> None:
+    for table in (tables()[0], tables()[-1]):
+        image, target = registry.written(table)
+        for name in ("call_stack", "g_frame_stack"):
+            if name in target.symbols:
+                piece, at = image.find(target.symbols[name])
+                piece[at : at + 24] = bytes(24)
+        checks = stackcheck.everything(target, table, Memory.image(image.segments()))
+        unproven = {c.what for c in checks if c.verdict == "unproven"}
+        assert {"sizeof.CallInfo", "CallInfo.call", "Frame.function", "Frame.next_stmt", "Func.kind"} <= unproven
+        assert all(c.passed for c in checks)
+
+
 def test_another_library_is_refused() -> None:
     for table in tables():
         for stdlib in STDLIBS:

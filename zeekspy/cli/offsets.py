@@ -14,7 +14,7 @@ from typing import Any
 from zeekspy import layout
 from zeekspy.cli import arguments
 from zeekspy.errors import BadLayout, FileError, UnknownBuild, UsageError
-from zeekspy.layout import Layout
+from zeekspy.layout import Layout, load
 
 BAR_AFTER = 1.0
 """Seconds of work without a progress bar."""
@@ -152,16 +152,6 @@ def _shipped(version: str, stdlib: str) -> Layout:
             "Make one where that Zeek has debug info: zeekspy offsets generate ZEEK -o FILE.",
         )
     return table
-
-
-def load(path: Path) -> Layout:
-    """The table in a file. FileError if it cannot be read, BadLayout if it is no table."""
-    try:
-        return layout.parse(path.read_text(encoding="utf-8"), str(path))
-    except OSError as e:
-        raise FileError(f"cannot read {path}: {e.strerror}") from None
-    except UnicodeDecodeError:
-        raise BadLayout(f"{path} is not an offset table: it is not text") from None
 
 
 def describe(table: Layout) -> Iterator[str]:

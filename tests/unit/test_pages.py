@@ -158,7 +158,7 @@ def test_a_browser_zooms_the_flame_graph(browser: str, tmp_path: Path) -> None:
     said = shown(browser, tmp_path, page, f"zoom={node}&search=small&value=samples&theme=dark")
     assert said["console"] == ""
     assert said["matched"] == "matched 33.33 %: 4 samples"
-    assert said["detail"].startswith("Foo::bar (hook)\nsamples 12 samples, 21.82 % of all, 100.00 % of what is shown")
+    assert said["detail"].startswith("Foo::bar (hook)\n12 samples, 21.82 % of all, 100.00 % of what is shown")
 
 
 def timed_profile() -> Profile:
@@ -175,10 +175,10 @@ def test_a_browser_shows_a_range_of_the_heat_map(browser: str, tmp_path: Path) -
     page = written(timed_profile(), "heatmap")
     said = shown(browser, tmp_path, page, "range=150-199&value=samples&search=Foo")
     assert said["console"] == ""
-    assert said["range"] == "2023-11-14 22:13:23.000 to 2023-11-14 22:13:24.000 UTC: 10 samples of scripts"
+    assert said["range"] == "2023-11-14 22:13:23.000 to 2023-11-14 22:13:24.000 UTC, scripts: 10 samples"
     assert said["matched"] == "matched 100.00 %"
     everything = shown(browser, tmp_path, page, "value=samples&mode=4")
-    assert everything["range"] == "everything: 290 samples of everything"
+    assert everything["range"] == "the whole time, everything: 290 samples"
 
 
 def test_a_browser_runs_no_name(browser: str, tmp_path: Path) -> None:

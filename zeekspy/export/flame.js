@@ -11,7 +11,8 @@ const KINDS = {
 function hash(text) {
   let h = 2166136261;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 16777619) >>> 0;
-  return h;
+  h = Math.imul(h ^ h >>> 16, 73244475) >>> 0;
+  return (h ^ h >>> 15) >>> 0;
 }
 
 function hsl(h, s, l) { return `hsl(${h},${s}%,${l}%)`; }
@@ -134,6 +135,7 @@ class Flame {
 
   draw() {
     if (!this.tree) return;
+    this.tip.style.display = "none";
     const canvas = this.canvas, width = canvas.clientWidth || 800;
     this.boxes = this.layout(width);
     this.rows = this.boxes.reduce((rows, b) => Math.max(rows, b[3]), 0) + 1;

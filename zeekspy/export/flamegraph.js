@@ -32,9 +32,10 @@ function text(node) {
   const v = state.value, [, unit] = data.values[v];
   if (node < 0) return `${flame.options.root()}\n${amount(flame.whole, unit)}`;
   const f = frames[tree.frame[node]], lines = [f.name + (f.kind in KINDS && f.kind !== "other" ? ` (${f.kind})` : "")];
-  lines.push(`${data.values[v][0]} ${amount(totals[v][node], unit)}, ${percent(totals[v][node], everything[v])} of all, ` +
+  const of = (i, value) => (data.values[i][1] === "ns" ? data.values[i][0] + " " : "") + amount(value, data.values[i][1]);
+  lines.push(`${of(v, totals[v][node])}, ${percent(totals[v][node], everything[v])} of all, ` +
     `${percent(totals[v][node], flame.base())} of what is shown; itself ${amount(own[v][node], unit)}`);
-  const others = data.values.map(([name, u], i) => i === v ? "" : `${name} ${amount(totals[i][node], u)}`).filter(Boolean);
+  const others = data.values.map((_, i) => i === v ? "" : of(i, totals[i][node])).filter(Boolean);
   lines.push(others.join(", "));
   if (compares) lines.push(`before: ${amount(baseTotals[v][node], unit)}, ${percent(baseTotals[v][node], baseEverything[v])} of all; ` +
     `change ${((share(node) - baseShare(node)) * 100).toFixed(2)} points`);

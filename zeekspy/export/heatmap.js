@@ -117,8 +117,8 @@ function showRange() {
   }
   flame.show(tree, totals, hidden);
   const whole = flame.whole, unit = data.values[state.value][1];
-  const what = state.range ? `${clock(originUs + state.range[0] * cellUs)} to ${clock(originUs + (state.range[1] + 1) * cellUs)} UTC` : "everything";
-  $("range").textContent = `${what}: ${amount(Math.round(whole), unit)} of ${MODES[state.mode]}`;
+  const what = state.range ? `${clock(originUs + state.range[0] * cellUs)} to ${clock(originUs + (state.range[1] + 1) * cellUs)} UTC` : "the whole time";
+  $("range").textContent = `${what}, ${MODES[state.mode]}: ${amount(Math.round(whole), unit)}`;
   changed();
 }
 

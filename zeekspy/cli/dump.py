@@ -263,7 +263,7 @@ def _text(value: Any, version: str, wanted: Wanted) -> str:
     from zeekspy import zeek_types
     from zeekspy.values.text import text
 
-    return text(value, wanted.limits.text, exact=zeek_types.containers(version).exact_doubles)
+    return text(value, wanted.limits.text, doubles=zeek_types.containers(version).doubles)
 
 
 # ---- for other commands

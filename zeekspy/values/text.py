@@ -17,15 +17,15 @@ MAPPED = bytes(10) + b"\xff\xff"
 WORDS = {UNSET: "<uninitialized>", "unreadable": "<unreadable>", "cycle": "<cycle>", "more": "...", "error": "error"}
 
 
-def text(value: Value, limit: int, *, exact: bool = True) -> str:
-    """``value`` in at most ``limit`` characters and ``...``. ``exact``: doubles as zeek_types.Containers says."""
+def text(value: Value, limit: int, *, doubles: str = "shortest") -> str:
+    """``value`` in at most ``limit`` characters and ``...``. ``doubles``: as zeek_types.Containers says."""
     done: list[str] = []
     todo: list[Value | str] = [value]
     length = 0
     while todo and length <= limit:
         item = todo.pop()
         if isinstance(item, Value):
-            todo += reversed([*_parts(item, exact)])
+            todo += reversed([*_parts(item, doubles)])
         else:
             done.append(item)
             length += len(item)
@@ -33,7 +33,7 @@ def text(value: Value, limit: int, *, exact: bool = True) -> str:
     return whole if not todo and length <= limit else whole[:limit] + "..."
 
 
-def _parts(value: Value, exact: bool) -> Iterator[Value | str]:
+def _parts(value: Value, doubles: str) -> Iterator[Value | str]:
     if value.tag == "record" and value.size and not value.items:
         yield f"[... {value.size} {'field' if value.size == 1 else 'fields'}]"
     elif value.tag == "record":
@@ -64,7 +64,7 @@ def _parts(value: Value, exact: bool) -> Iterator[Value | str]:
         yield from _cut(len(value.items), value.size, "element", "elements")
         yield "]" if value.tag == "vector" else ""
     else:
-        yield leaf(value, exact)
+        yield leaf(value, doubles)
 
 
 def _between(values: list[Value]) -> Iterator[Value | str]:
@@ -80,7 +80,7 @@ def _cut(here: int, size: int, one: str, many: str) -> Iterator[str]:
         yield f"{', ' if here else ''}... ({size} {one if size == 1 else many})"
 
 
-def leaf(value: Value, exact: bool = True) -> str:
+def leaf(value: Value, doubles: str = "shortest") -> str:
     """A value that has no parts."""
     data = value.data
     if value.tag == "string" and isinstance(data, bytes):
@@ -92,7 +92,7 @@ def leaf(value: Value, exact: bool = True) -> str:
         kind = data >> 16 & 0xFFFFFFFF
         return f"{data & 0xFFFF}/{PORT_KINDS[kind] if kind < len(PORT_KINDS) else 'unknown'}"
     if isinstance(data, float):
-        return interval(data, exact) if value.tag == "interval" else double(data, exact)
+        return interval(data, doubles) if value.tag == "interval" else double(data, doubles)
     if data is None:
         return WORDS.get(value.tag, "<no value description>")
     return printable(str(data))
@@ -103,20 +103,29 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
-def double(number: float, exact: bool = True) -> str:
+def double(number: float, doubles: str = "shortest") -> str:
     """As ODesc::Add(double) prints it: six digits behind the point, ``.0`` where it is a whole number."""
     if math.isnan(number):
         return "nan"
     size = abs(number)
     sign = "-" if number < 0 else ""
-    if size > 0x7FFFFFFF:
-        if math.isinf(size):
-            return sign + "inf"
-        return sign + (_scientific(size) if exact else f"{size:e}")
-    tiny = exact and 0 < size < 1e-6
+    if math.isinf(size):
+        return sign + "inf"
+    if size > 0x7FFFFFFF or 0 < size < 1e-6:
+        if doubles == "all":
+            return sign + _stripped(f"{size:.16e}")
+        if size > 1:
+            return sign + (_scientific(size) if doubles == "shortest" else f"{size:e}")
+    tiny = doubles == "shortest" and 0 < size < 1e-6
     shown = f"{size:.6g}" if tiny else f"{size:.6f}".rstrip("0").rstrip(".")
     whole = abs(size - round(size)) < 1e-9 and "e" not in shown
     return sign + shown + (".0" if whole and "." not in shown else "")
+
+
+def _stripped(number: str) -> str:
+    """One in scientific notation, without the zeros its fraction ends in."""
+    digits, _, exponent = number.partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{exponent}"
 
 
 def _scientific(number: float) -> str:
@@ -124,7 +133,7 @@ def _scientific(number: float) -> str:
     return next(s for s in (f"{number:.{digits}e}" for digits in range(17)) if float(s) == number)
 
 
-def interval(seconds: float, exact: bool = True) -> str:
+def interval(seconds: float, doubles: str = "shortest") -> str:
     """As IntervalVal::ValDescribe prints it: ``1.0 day 2.0 hrs``."""
     if seconds == 0 or not math.isfinite(seconds):
         return "0 secs" if seconds == 0 else double(seconds)
@@ -139,7 +148,7 @@ def interval(seconds: float, exact: bool = True) -> str:
         else:
             count = float(math.trunc(left / size))
             left -= count * size
-        words.append(f"{double(count, exact)} {word}{'' if abs(abs(count) - 1) < 1e-6 else 's'}")
+        words.append(f"{double(count, doubles)} {word}{'' if abs(abs(count) - 1) < 1e-6 else 's'}")
     return " ".join(words) or "0 secs"
 
 

@@ -27,10 +27,10 @@ from zeekspy.zam import CompiledCode, InstructionCounter
 if TYPE_CHECKING:
     from zeekspy._core import Memory, Walker
 
-SHARE = 0.002
+SHARE = 0.004
 """Of one CPU that reading may cost: what a reading took decides when the next one is due."""
-LATEST_S = 30.0
-"""Between two readings at most: a body would have to run 143 million times a second to wrap unseen."""
+LATEST_S = 5.0
+"""Between two readings at most: what is lost when the target exits. No body can wrap unseen in that time."""
 MAX_BODIES = 1 << 16
 DEFINE_S = 0.005
 """How long functions are looked at between two polls: a few samples at 1 kHz."""
@@ -53,6 +53,8 @@ class _Count:
     """Of the statement: freed memory, as at the target's end, has another one."""
     last: int
     total: int
+    seen: bytes = b""
+    """What was read last, for comparison."""
 
 
 class CallCounter:
@@ -85,8 +87,7 @@ class CallCounter:
         self.began = time.monotonic()
         self.until: float | None = None
         """When the last good reading was, on the monotonic clock."""
-        self.exited = False
-        """The target had gone when it was read for the last time: the counts hold up to ``until``."""
+        self._gone: float | None = None
         self._next = self._next_look = 0.0
         self._size = self._size_before = 0
         self._unforeseen = False
@@ -164,7 +165,7 @@ class CallCounter:
 
     def read(self) -> bool:
         """Reads all counts. False if the target has gone."""
-        began = time.monotonic()
+        began, spent = time.monotonic(), time.thread_time()
         try:
             if not self._target.alive():
                 raise NoSuchTarget("the target has exited")
@@ -173,10 +174,10 @@ class CallCounter:
             if self._ncall is not None:
                 self._instructions.read(self._read(self._compiled, self._ncall, 8))
         except NoSuchTarget:
-            self.exited = True
+            self._gone = self._gone or began
             return False
         self.until = began
-        self._next = began + min(max((time.monotonic() - began) / SHARE, 0.05), LATEST_S)
+        self._next = began + min(max((time.thread_time() - spent) / SHARE, 0.05), LATEST_S)
         return True
 
     def counts(self) -> dict[Frame, int]:
@@ -198,12 +199,13 @@ class CallCounter:
         profile.calls = {key: n for key, n in self.counts().items() if n or key in sampled}
         if self.until is not None:
             profile.calls_ns = round((self.until - self.began) * 1e9)
-        with suppress(NoSuchTarget):
-            profile.instructions = self._instructions.instructions()
+        profile.instructions = self._instructions.instructions()
+        late = self._gone - self.until if self._gone is not None and self.until is not None else 0.0
         profile.meta["calls"] = {
             "since": "start" if self.from_start else "attach",
             "bodies": len(self._interpreted) + len(self._compiled),
-            "before_end_s": round(time.monotonic() - self.until, 3) if self.exited and self.until is not None else 0.0,
+            # The counts hold up to so many seconds before the target was seen to have gone.
+            "before_end_s": round(late, 3),
         }
 
     # ---- one by one
@@ -214,8 +216,9 @@ class CallCounter:
         ran: list[int] = []
         found = self._memory.read_many(list(known), offset + size)
         for (stmt, count), data in zip(known.items(), found, strict=True):
-            if len(data) < offset + size or data[:8] != count.vptr:
+            if data == count.seen or len(data) < offset + size or data[:8] != count.vptr:
                 continue
+            count.seen = data
             now = int.from_bytes(data[offset:], "little")
             if now != count.last >= 0:
                 ran.append(stmt)

@@ -7,6 +7,7 @@ is the scope is known by what is found there.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ class GlobalScope:
         words = self._fields.get("TableVal.table_val", 0) // 8 + BEHIND_TABLE
         firsts = Counter(self._memory.read_many(values, 8))
         held = [d for d in self._memory.read_many(tables, 8 * words) if len(d) == 8 * words]
-        at = list(dict.fromkeys(_word(d, 8 * i) for d in held for i in range(1, words)))
+        at = list(dict.fromkeys(array("Q", b"".join(held))))
         at = [p for p in at if _plausible(p) and p % 8 == 0]
         vptr = firsts.most_common(1)[0][0] if firsts else b""
         return [p for p, first in zip(at, self._memory.read_many(at, 8), strict=True) if vptr and first == vptr]
@@ -123,8 +124,8 @@ class GlobalScope:
         while level and len(found) < MAX_GLOBALS:
             nodes = self._memory.read_many(level, value + 8)
             nodes = [n for n in nodes if len(n) == value + 8]
-            found += [_word(n, value) for n in nodes]
-            level = [at for n in nodes for at in (_word(n, left), _word(n, right)) if _plausible(at)]
+            found += array("Q", b"".join(n[value:] for n in nodes))
+            level = [at for at in array("Q", b"".join(n[left : right + 8] for n in nodes)) if _plausible(at)]
             level = level[: MAX_GLOBALS - len(found)]
         return found
 
@@ -155,7 +156,8 @@ class GlobalScope:
     def _pointers(self, objects: Sequence[int], offset: int) -> list[int]:
         """The pointer at ``offset`` of each object; 0 where it cannot be read or cannot be one."""
         found = self._memory.read_many([at + offset for at in objects], 8)
-        return [p if len(w) == 8 and _plausible(p := _word(w, 0)) else 0 for w in found]
+        words = array("Q", b"".join(w if len(w) == 8 else bytes(8) for w in found))
+        return [p if 0x1000 <= p < 1 << 56 else 0 for p in words]
 
 
 def loads(code: bytes, at: int, arch: str) -> Iterator[int]:

@@ -14,9 +14,11 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from zeekspy.bodies import BodyIndex, FoundBody
+from zeekspy.errors import NoSuchTarget
 from zeekspy.layout import Layout
 from zeekspy.profile import Chain, Frame
 
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 MAX_INSTRUCTIONS = 1 << 16
 """Of one body; the largest in Zeek's own scripts have some thousands."""
 MAX_PARENTS = 64
+TOGETHER = 300
+"""ZAMLocInfos that are read in one go, or a few more: 2 ms."""
 MAX_NAME = 1024
+_CONTROL = bytes(range(0x20)) + b"\x7f"
 _NEEDED = frozenset(
     (
         *("ZBody.insts", "ZBody.end_pc", "sizeof.ZInst", "ZInst.loc"),
@@ -59,6 +64,7 @@ class CompiledCode:
         self.counted = self.known and "ZBody.inst_cnt" in layout.fields
         """Whether this Zeek counts instructions."""
         self._bodies: dict[int, Sequence[int]] = {}
+        self._counters: dict[int, tuple[int, int]] = {}
         self._infos: dict[int, tuple[Line, int] | None] = {}
         self._files: dict[int, str] = {}
 
@@ -78,19 +84,25 @@ class CompiledCode:
             self._bodies[stmt] = array("Q", (_word(data, i + loc) for i in range(0, len(data) - size + 1, size)))
         return self._bodies[stmt]
 
+    def has(self, info: int) -> bool:
+        """Whether this ZAMLocInfo has been read."""
+        return info in self._infos
+
     def lines(self, infos: Iterable[int]) -> dict[int, Lines]:
         """What these ZAMLocInfos say; () of one that cannot be read. Each is read once."""
         wanted = dict.fromkeys(infos)
-        self._resolve(list(wanted))
+        with suppress(NoSuchTarget):  # then it says what it knows
+            self._resolve(list(wanted))
         return {info: self._chain(info) for info in wanted}
 
     def counts(self, stmt: int) -> Sequence[int]:
         """How often each instruction of the ZBody has run so far; () if that is not counted."""
         if not self.counted:
             return ()
-        count = self._length(stmt)
-        at = self._word(stmt + self._fields["ZBody.inst_cnt"])
-        data = self._memory.read(at, 8 * count) if at else b""
+        if stmt not in self._counters:
+            self._counters[stmt] = self._word(stmt + self._fields["ZBody.inst_cnt"]), 8 * self._length(stmt)
+        at, size = self._counters[stmt]
+        data = self._memory.read(at, size) if at else b""
         return memoryview(data[: len(data) // 8 * 8]).cast("Q")
 
     # ---- one body
@@ -197,6 +209,7 @@ class InstructionCounter:
         for stmt in stmts:
             if stmt in self._base:
                 counts = self._code.counts(stmt)
+                self._code.infos(stmt)
                 if len(counts) >= len(self._last.get(stmt, ())):
                     self._last[stmt] = counts
                     self._todo[stmt] = None
@@ -205,9 +218,11 @@ class InstructionCounter:
         """Reads where the instructions that ran come from, for ``budget`` seconds: it must be done while it can be."""
         until = time.monotonic() + budget
         while self._todo and time.monotonic() < until:
-            stmt = next(iter(self._todo))
-            del self._todo[stmt]
-            self._code.lines(info for info, _ in self._ran(stmt))
+            infos: dict[int, None] = {}
+            while self._todo and len(infos) < TOGETHER:
+                stmt, _ = self._todo.popitem()
+                infos |= dict.fromkeys(i for i, _ in self._ran(stmt) if not self._code.has(i))
+            self._code.lines(infos)
 
     def instructions(self) -> dict[Chain, int]:
         """By line, without the lines that have not run."""
@@ -243,4 +258,4 @@ def _word(data: bytes, at: int) -> int:
 
 def _text(data: bytes) -> str:
     """A name, "" for what is none."""
-    return "" if any(b < 0x20 or b == 0x7F for b in data) else data.decode("utf-8", "surrogateescape")
+    return "" if data.translate(None, _CONTROL) != data else data.decode("utf-8", "surrogateescape")

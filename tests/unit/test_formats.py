@@ -18,7 +18,7 @@ from tests.support.profiles import VALUES, profiles, utf8, written
 from zeekspy import export
 from zeekspy.export import collapsed, pprof_read, svg
 from zeekspy.export.tree import main_value
-from zeekspy.profile import CORE, IDLE, Frame, Profile, display_name
+from zeekspy.profile import CORE, IDLE, Frame, Profile, display_name, own_and_total
 from zeekspy.timeline import Timeline
 
 Sums = Counter[str]
@@ -206,6 +206,16 @@ def test_json_adds_up(profile: Profile) -> None:
     expected = own(profile, "count", display_name)
     del expected[NONE]
     assert +sums == expected
+
+
+@settings(max_examples=40)
+@given(profiles())
+def test_the_table_adds_up(profile: Profile) -> None:
+    lines = written(profile, "text").decode().split("\n\n")[1].splitlines()
+    column = re.split(r"  +", lines[0].strip()).index("samples")
+    samples = [int(line.split()[column]) for line in lines[1:]]
+    bodies = own_and_total(profile, "count")
+    assert sorted(samples) == sorted(own_samples for own_samples, _ in bodies.values())
 
 
 @settings(max_examples=50)

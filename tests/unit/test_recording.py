@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import HOOK, HTTP, LABELS, SHARE, SITE, SMALL, profiles, small_profile, written
 from zeekspy import cli, export, recording
+from zeekspy.cli import report
 from zeekspy.errors import FileError, UsageError
-from zeekspy.export import diff_text, difference, pprof
+from zeekspy.export import diff_text, difference, pprof, tree
 from zeekspy.profile import CORE, IDLE, Body, Profile, display_name, own_and_total
 from zeekspy.regroup import BY, regrouped
 from zeekspy.timeline import Timeline
@@ -89,6 +90,18 @@ def test_collapsed_stacks_can_be_read(tmp_path: Path) -> None:
     profile = recording.read(str(path))
     assert {tuple(map(display_name, s)): v.count for s, _, v in profile} == {("main", "f", "g"): 3, ("main", "f"): 2}
     assert profile.meta["sample_types"] == "collapsed stacks"
+
+
+def test_shares_are_of_samples_where_another_tool_knows_nothing_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.folded"
+    path.write_bytes(b"main;f;g 3\nmain;f 1\n")
+    assert cli.main(["report", str(path)]) == 0
+    said = capfd.readouterr()
+    rows = {line.split()[-1]: line.split()[:3:2] for line in said.out.splitlines()[3:]}
+    assert rows == {"g": ["75.0", "75.0"], "f": ["25.0", "100.0"], "main": ["0.0", "100.0"]}
+    assert "it has collapsed stacks" in said.err
 
 
 def test_collapsed_stacks_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,6 +301,16 @@ def test_report_writes_every_format_by_its_ending(name: str, tmp_path: Path, cap
     expected = written(recording.read(str(tmp_path / "zeek.pb.gz")), name)
     assert out.read_bytes() == expected
     assert f"{out}  open it with: " in capfd.readouterr().err
+
+
+def test_what_report_takes_for_by() -> None:
+    assert report.BY == BY
+
+
+def test_a_picture_has_bounded_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "MOST_NODES", 5)
+    with pytest.raises(FileError, match="more than 5 distinct callers"):
+        written(small_profile(), "svg")
 
 
 def test_report_prints_the_table(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

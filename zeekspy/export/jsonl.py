@@ -1,9 +1,10 @@
 """One JSON object a line and process, for Splunk, Elastic and the like.
 
-The envelope is that of zeek-jemalloc-profiling, so that what reads its heap profiles reads these: ``process``,
-``mtime`` (when the recording ended, seconds since the epoch), ``total_…``, and ``locations``, the largest first, with
-``direct_…`` (in the body itself), ``callees_…`` (in it or what it called), each with its share in percent, and
-``direct_pct_cumm`` (the shares so far). Shares are of the profile's CPU time, or of its samples where it has none.
+The envelope is that of zeek-jemalloc-profiling, so that what reads its heap profiles reads these: ``process`` (the
+node, else zeek-PID), ``mtime`` (when the recording ended, seconds since the epoch), ``total_…``, and ``locations``, the
+largest first, with ``direct_…`` (in the body itself), ``callees_…`` (in it or what it called), each with its share in
+percent, and ``direct_pct_cumm`` (the shares so far). Shares are of the profile's CPU time, or of its samples where it
+has none.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 from typing import Any, BinaryIO
 
 from zeekspy.export.calls import calls_of
-from zeekspy.export.words import process, why_empty
+from zeekspy.export.words import why_empty
 from zeekspy.profile import CORE, IDLE, Labels, Profile, display_name, own_and_total
 
 
@@ -34,7 +35,7 @@ def _line(part: Profile, labels: Labels, whole: Profile) -> dict[str, Any]:
     shares, amount = (cpu, total.cpu_ns) if total.cpu_ns else (count, total.count)
     calls = calls_of(whole)
     result: dict[str, Any] = {
-        "process": process(labels) or "zeek",
+        "process": found.get("node") or (f"zeek-{found['pid']}" if found.get("pid") else "zeek"),
         "mtime": (whole.time_ns + whole.duration_ns) / 1e9,
         **({"pid": int(found["pid"])} if found.get("pid", "").isdecimal() and len(found["pid"]) < 10 else {}),
         **({"node": found["node"]} if found.get("node") else {}),

@@ -55,7 +55,9 @@ def table(profile: Profile, width: int | None = None, limit: int | None = None) 
     shown = found if limit is None else found[:limit]
     heads = _heads(width, bool(profile.calls))
     total = profile.total().cpu_ns
-    numbers = [[_cell(r, head, total) for head in heads] for r in shown]
+    # Other tools' profiles may know samples alone; ours without CPU time are idle, of which there are no shares.
+    samples = profile.total().count if not total and profile.meta.get("sample_types") else 0
+    numbers = [[_cell(r, head, total, samples) for head in heads] for r in shown]
     widths = [max(len(h), *(len(n[i]) for n in numbers)) if numbers else len(h) for i, h in enumerate(heads)]
     fixed = sum(w + 2 for w in widths) + len("function  ")
     longest_name = max([len(r.name) for r in shown] + [len("body")])
@@ -100,8 +102,12 @@ def _heads(width: int, calls: bool) -> list[str]:
     return heads + (["calls", "calls/s", "us/call"] if calls else [])
 
 
-def _cell(row: Row, head: str, total_cpu_ns: int) -> str:
+def _cell(row: Row, head: str, total_cpu_ns: int, samples: int) -> str:
     match head:
+        case "own %" if samples:
+            return _percent(row.own_samples, samples)
+        case "total %" if samples:
+            return _percent(row.total_samples, samples)
         case "own %":
             return _percent(row.own_cpu_ns, total_cpu_ns)
         case "95 %":

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from zeekspy.errors import FileError
 from zeekspy.profile import CORE, IDLE, Frame, Profile, body_key, display_name
 
 VALUES = ("cpu_ns", "wall_ns", "count")
 DEEPEST = 1000
 """Frames of a stack that have nodes of their own; Zeek stops recursion there (max_recursion_depth)."""
 DEEPER = Frame("<deeper frames>", None, None, None, None)
+MOST_NODES = 2_000_000
+"""Some hundred bytes of memory and of a page each: real profiles have less than a tenth of that."""
 MOST_LINES = 5
 """Lines that are named of each body."""
 
@@ -56,7 +59,7 @@ def main_value(profile: Profile) -> str:
 
 
 def tree(profiles: Sequence[Profile]) -> Tree:
-    """One tree of all stacks of all ``profiles``, whatever their labels."""
+    """One tree of all stacks of all ``profiles``, whatever their labels. Raises FileError beyond MOST_NODES."""
     main = main_value(profiles[0])
     numbers: dict[Frame, int] = {}
     bodies: dict[Frame, int] = {}
@@ -76,6 +79,11 @@ def tree(profiles: Sequence[Profile]) -> Tree:
                 key = node, number
                 child = nodes.get(key)
                 if child is None:
+                    if len(nodes) >= MOST_NODES:
+                        raise FileError(
+                            f"The profile has more than {MOST_NODES} distinct callers and callees: no picture shows that.",
+                            "Use -f text, or --by file.",
+                        )
                     child = nodes[key] = len(nodes) + 1
                     for columns in own:
                         for column in columns:

@@ -81,7 +81,7 @@ def tree(profiles: Sequence[Profile]) -> Tree:
                 if child is None:
                     if len(nodes) >= MOST_NODES:
                         raise FileError(
-                            f"The profile has more than {MOST_NODES} distinct callers and callees: no picture shows that.",
+                            f"The profile has more than {MOST_NODES} distinct callers and callees: too many to draw.",
                             "Use -f text, or --by file.",
                         )
                     child = nodes[key] = len(nodes) + 1

@@ -182,7 +182,7 @@ def _show(args: argparse.Namespace, where: str, pid: int | None, version: str, s
     stale = f", {s.stale} stale entries left out" if s.stale else ""
     moved = ", which changed while they were read" if s.moved and s.stack else ""
     print(f"{where}: Zeek {version}, {len(s.stack)} frames{moved}{stale}")
-    for line in _lines(version, s, wanted):
+    for line in lines(version, s, wanted):
         print(line)
     print(end="", flush=True)
 
@@ -228,7 +228,7 @@ def _frame(frame: Frame) -> Shown:
     return row
 
 
-def _lines(version: str, s: Snapshot, wanted: Wanted) -> Iterator[str]:
+def lines(version: str, s: Snapshot, wanted: Wanted) -> Iterator[str]:
     """As Zeek prints a backtrace: the innermost frame first, numbered from 0."""
     from zeekspy.profile import TOP_LEVEL, UNREADABLE
     from zeekspy.values.text import printable
@@ -282,4 +282,4 @@ def as_text(stack: Stack) -> Iterator[str]:
     """The lines for a stack alone."""
     from zeekspy.snapshot import Wanted, bare
 
-    return _lines("", bare(stack, 0), Wanted())
+    return lines("", bare(stack, 0), Wanted())

@@ -8,7 +8,7 @@ CXXFLAGS_STRICT := -std=c++17 -Wall -Wextra -Wshadow -Werror -fsyntax-only
 SOURCES := pyproject.toml setup.py $(wildcard csrc/*.[ch] zeekspy/_core.p* zeekspy/standin/*.cc zeekspy/standin/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test bench-start bench-generate check-asan lint wheel clean
+.PHONY: help venv build demo test soak bench-start bench-generate check-asan lint wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -51,6 +51,9 @@ bench-start: venv ## how long until the first sample of ZEEK=... (several: in qu
 
 bench-generate: venv ## what a table from the debug info of ZEEK=... costs, beside gdb
 	@$(BIN)/python tests/bench_generate.py $(ZEEK)
+
+soak: venv ## the fault suite in full: every kind of fault 500 times, over all engines (about an hour)
+	ZEEKSPY_SOAK=500 $(BIN)/python -m pytest -q tests/faults
 
 check-asan: venv ## the tests of the C core under AddressSanitizer and UBSan
 	ZEEKSPY_SANITIZE=1 LD_PRELOAD=$(SANITIZERS) ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \

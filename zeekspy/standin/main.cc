@@ -25,7 +25,7 @@ const char usage[] =
 	"  --core F       spend this fraction of the CPU time outside any script (default 0)\n"
 	"  --micro        functions of 1 to 20 us on average, as in a real Zeek, instead of 50 to 1000\n"
 	"  --stale        leave a stale entry at the bottom of the call stack\n"
-	"  --exec FILE    at SIGUSR1, run that program in this one's place, with --duration 3\n"
+	"  --exec FILE    at SIGUSR1, run that program in this one's place, with --duration 1\n"
 	"  --forks        start and collect a process that exits at once, again and again\n"
 	"  --scribble     write nonsense over the call stack, frames and functions every now and then, and mend it\n"
 	"  --steps        print iterations and a checksum of the statements executed at exit\n"
@@ -151,7 +151,7 @@ Measured run(standin::Script& script, const Options& o) {
 			say_ready(o.ready_fd);
 		ready = true;
 		if ( o.exec && exec_now )
-			execl(o.exec, o.exec, "--duration", "3", nullptr);
+			execl(o.exec, o.exec, "--duration", "1", nullptr);
 		if ( o.forks && ++turn % 4 == 0 )
 			fork_once();
 		int64_t after_script = standin::thread_cpu_ns();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from heapq import merge
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -91,13 +92,13 @@ class Timeline:
 
 def merged(parts: list[tuple[Timeline, int]]) -> Timeline:
     """One timeline of several, each with the microseconds that its beginning is later than the new one's."""
-    runs = [
-        (t_us + later, number, slot, count) for number, (part, later) in enumerate(parts) for t_us, slot, count in part
-    ]
-    runs.sort()
     result = Timeline()
     slots = [[result.slot(*key) for key in part.keys] for part, _ in parts]
     result.dropped = sum(part.dropped for part, _ in parts)
-    for t_us, number, slot, count in runs:
+    for t_us, number, slot, count in merge(*(_numbered(i, *part) for i, part in enumerate(parts))):
         result.add(t_us, slots[number][slot], count)
     return result
+
+
+def _numbered(number: int, part: Timeline, later: int) -> Iterator[tuple[int, int, int, int]]:
+    return ((t_us + later, number, slot, count) for t_us, slot, count in part)

@@ -16,7 +16,7 @@ FEWEST = 5
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One body in both profiles. Shares are of a profile's CPU time (main_value), 0 … 1."""
+    """One body in both profiles. Shares are of a profile's CPU time (what main_value says of the new one), 0 … 1."""
 
     frame: Frame
     """As profile.body_key makes it, of the new profile where both have it."""
@@ -42,7 +42,8 @@ def changes(profile: Profile, base: Profile) -> list[Change]:
     bodies some differ by chance, so what is significant is chosen by Benjamini and Hochberg's procedure.
     Bodies are matched by kind, display name and file, so that moved lines change no body with a name of its own.
     """
-    sums = [_sums(part) for part in (profile, base)]
+    value = main_value(profile)
+    sums = [_sums(part, value) for part in (profile, base)]
     running = [sum(v.count for stack, _, v in part if stack != (IDLE,)) for part in (profile, base)]
     found = []
     for key in dict.fromkeys([*sums[0], *sums[1]]):
@@ -84,8 +85,7 @@ class _Sums:
 _Key = tuple[str, str | None, str | None]
 
 
-def _sums(profile: Profile) -> dict[_Key, _Sums]:
-    value = main_value(profile)
+def _sums(profile: Profile, value: str) -> dict[_Key, _Sums]:
     whole = getattr(profile.total(), value) or 1
     amounts, counts = own_and_total(profile, value), own_and_total(profile, "count")
     result: dict[_Key, _Sums] = {}

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.profiles import VALUES, profiles, utf8, written
+from tests.support.profiles import HTTP, SHARE, SITE, VALUES, profiles, small_profile, utf8, written
 from zeekspy import export
 from zeekspy.export import collapsed, pprof_read, svg
 from zeekspy.export.tree import main_value
-from zeekspy.profile import CORE, IDLE, Frame, Profile, display_name, own_and_total
+from zeekspy.profile import CORE, IDLE, Body, Frame, Profile, body_key, display_name, own_and_total
 from zeekspy.timeline import Timeline
 
 Sums = Counter[str]
@@ -197,6 +197,20 @@ def test_the_table_of_profile_scripts_adds_up(profile: Profile) -> None:
     assert float(rows[-1]["tot_CPU"]) == pytest.approx(core, abs=1e-6, rel=1e-9)
 
 
+def test_the_table_of_profile_scripts_has_calls() -> None:
+    profile = small_profile()
+    unseen = Frame("quiet", "event", None, None, Body("/x/quiet.zeek", 3, 9))
+    profile.calls = {body_key(HTTP): 7, body_key(SITE): 5, unseen: 11}
+    rows = [line.split("\t") for line in written(profile, "profile-scripts").decode().splitlines()]
+    calls = {(row[0], row[1]): row[3] for row in rows}
+    assert calls["http_request", f"{SHARE}/site/detect.zeek:12"] == "5"
+    assert calls["http_request", "2-locations"] == "12"
+    assert calls["Foo::bar", f"{SHARE}/site/foo.zeek:7"] == "-"
+    assert ["quiet", "/x/quiet.zeek:3", "event", "11", "0.000000", "0.000000", "-", "-"] in rows
+    (total,) = [row for row in rows if row[0] == "total"]
+    assert total[1:4] == ["9-locations", "TOTAL", "23"]
+
+
 @settings(max_examples=40)
 @given(profiles())
 def test_json_adds_up(profile: Profile) -> None:
@@ -232,8 +246,6 @@ def test_what_was_recorded_is_reported_alike(profile: Profile) -> None:
 
 @pytest.mark.parametrize("name", export.FORMATS)
 def test_a_format_is_a_pure_function_of_the_profile(name: str) -> None:
-    from tests.support.profiles import small_profile
-
     assert written(small_profile(), name) == written(small_profile(), name)
 
 

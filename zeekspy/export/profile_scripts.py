@@ -22,9 +22,9 @@ _NAMES = {"bif": "BiF", None: "-"}
 
 
 def write(profile: Profile, out: BinaryIO) -> None:
-    """A row a body, by location."""
-    sums = own_and_total(profile, "cpu_ns")
+    """A row a body, by location: those that were called too, although no sample saw them."""
     calls = calls_of(profile)
+    sums = {**dict.fromkeys(calls, (0, 0)), **own_and_total(profile, "cpu_ns")}
     bodies = sorted((f for f in sums if f not in (CORE, IDLE)), key=lambda f: (_location(f), _name(f)))
     lines = ["#fields\t" + "\t".join(FIELDS), "#types\t" + "\t".join(TYPES)]
     for frame in bodies:

@@ -29,7 +29,7 @@ PRSTATUS_SP = {"x86_64": 112 + 19 * 8, "aarch64": 112 + 31 * 8}
 """pr_reg begins at 112; rsp is the 20th of its registers, sp the 32nd."""
 PN_XNUM = 0xFFFF
 MAX_SEGMENTS, MAX_NOTES, MAX_FILES = 1 << 20, 1 << 28, 1 << 16
-MAPPING = "a core file is made by gcore PID, or by the kernel; coredumpctl dump -o FILE unpacks systemd's"
+MADE_BY = "A core file is made by gcore PID, or by the kernel; coredumpctl dump -o FILE unpacks systemd's."
 
 Segments = list[tuple[int, memoryview]]
 
@@ -95,12 +95,12 @@ class CoreFile:
     def _headers(self) -> tuple[str, list[_Load], list[tuple[int, int]]]:
         header = bytes(self._bytes[:64])
         if header[:4] != b"\x7fELF" or len(header) < 64:
-            raise FileError(f"{self.path} is not a core file", f"It is no ELF file at all; {MAPPING}.")
+            raise FileError(f"{self.path} is not a core file: it is no ELF file at all", MADE_BY)
         if header[4:6] != b"\x02\x01":
             raise FileError(f"{self.path} is the core of a 32-bit or big-endian process, which zeekspy does not read")
         kind, machine = struct.unpack_from("<HH", header, 16)
         if kind != ET_CORE:
-            raise FileError(f"{self.path} is not a core file, but a program or a library (ELF type {kind})", MAPPING)
+            raise FileError(f"{self.path} is not a core file, but a program or a library (ELF type {kind})", MADE_BY)
         if machine not in MACHINES:
             raise FileError(
                 f"{self.path} is the core of a processor (ELF machine {machine}) that zeekspy does not know"

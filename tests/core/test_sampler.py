@@ -52,7 +52,7 @@ def test_poll_keeps_its_budget(target: subprocess.Popen[bytes]) -> None:
     for budget in (0, 20 * MS, 150 * MS):
         began = time.monotonic_ns()
         s.poll(budget)
-        assert budget <= time.monotonic_ns() - began <= budget + 50 * MS * (10 if SANITIZE else 1)
+        assert budget <= time.monotonic_ns() - began <= budget + 300 * MS * (3 if SANITIZE else 1)
 
 
 def test_a_slow_rate_does_not_outstay_the_budget(target: subprocess.Popen[bytes]) -> None:

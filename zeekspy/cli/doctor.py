@@ -177,7 +177,8 @@ def _self_check(target: Target, table: Layout, memory: Memory) -> Step:
 
 
 def _engines(pid: int) -> str:
-    ours = os.sched_getaffinity(0)
+    from zeekspy import engines
+
     try:
         choice = engines.choose("auto", engines.look(pid), 100.0)
     except NoSuchTarget:

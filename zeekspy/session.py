@@ -18,7 +18,7 @@ from zeekspy.calls import CallCounter
 from zeekspy.errors import AccessDenied, NoSuchTarget, UnknownBuild, ZeekspyError
 from zeekspy.layout import STDLIBS, Layout
 from zeekspy.limit import Limit
-from zeekspy.profile import CORE, IDLE, Labels, Profile, Stack
+from zeekspy.profile import CORE, IDLE, Frame, Labels, Profile, Stack
 from zeekspy.stackcheck import FEW, StackCheck
 from zeekspy.stacks import StackTable
 from zeekspy.target import Target
@@ -144,6 +144,10 @@ class Session:
     def counters(self) -> dict[str, Any]:
         """The core's, as they are now."""
         return self._sampler.stats()
+
+    def calls(self) -> tuple[float, dict[Frame, int]]:
+        """How often bodies have run since the attach, as profile.body_key names them, at this monotonic time (s)."""
+        return self._calls.until or self._calls.began, self._calls.counts()
 
     def take(self, batch: Batch) -> None:
         """Adds a batch to the profile. Raises UnknownBuild when the layout proves wrong on real stacks."""

@@ -1,0 +1,78 @@
+"""session.run: what one target's end or a limit does to the others."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from zeekspy import limit, session
+from zeekspy.errors import UnknownBuild, ZeekspyError
+
+
+class Fake:
+    """A session that ends, or fails, after some polls."""
+
+    def __init__(self, ends: int, error: ZeekspyError | None = None) -> None:
+        self.hz = 1000.0
+        self.ended: str | None = None
+        self.error: ZeekspyError | None = None
+        self.rates: list[float] = []
+        self.taken = 0
+        self._ends, self._fails = ends, error
+
+    def take(self, batch: Any) -> None:
+        self.taken += 1
+        if self.taken == self._ends:
+            if self._fails is not None:
+                raise self._fails
+            self.ended = "over"
+
+    def counters(self) -> dict[str, int]:
+        return {"samples": 100 * self.taken, "missed": 0}
+
+    def lower_hz(self, hz: float) -> None:
+        self.rates.append(hz)
+
+
+@pytest.fixture(autouse=True)
+def _no_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session.Session, "poll", lambda self, budget: None)
+    monkeypatch.setattr(Fake, "poll", lambda self, budget: None, raising=False)
+
+
+def run(*fakes: Fake, **more: Any) -> list[float]:
+    return list(session.run(fakes, **more))  # type: ignore[arg-type]
+
+
+def test_one_that_fails_does_not_end_the_others() -> None:
+    wrong, right = Fake(2, UnknownBuild("no")), Fake(5)
+    run(wrong, right)
+    assert isinstance(wrong.error, UnknownBuild)
+    assert wrong.ended == "no"
+    assert (wrong.taken, right.taken) == (2, 5)
+    assert right.error is None
+
+
+def test_the_only_one_that_fails_raises() -> None:
+    with pytest.raises(UnknownBuild):
+        run(Fake(2, UnknownBuild("no")))
+
+
+def test_all_are_slowed_down_when_they_cost_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, cpu = itertools.count(0, 10), itertools.count(0, 1)  # a tenth of a core
+    monkeypatch.setattr(session.time, "monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr(session, "_own_cpu", lambda: float(next(cpu)))
+    one, two = Fake(2), Fake(2)
+    run(one, two, max_cpu=2)
+    assert one.rates == two.rates
+    assert one.rates
+    assert all(limit.LOWEST <= hz < 1000 for hz in one.rates)
+    assert one.rates == sorted(one.rates, reverse=True)
+
+
+def test_without_a_limit_nobody_is() -> None:
+    one = Fake(3)
+    run(one)
+    assert one.rates == []

@@ -84,10 +84,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _live(pid: int, offsets: Path | None) -> tuple[Looker, str]:
     from zeekspy import session
+    from zeekspy.confine import confine
     from zeekspy.snapshot import Looker, stack_pointer
 
     a = session.attach(pid, offsets)
-    return Looker(a.target, a.layout, a.memory, lambda: stack_pointer(pid)), a.target.version
+    looker = Looker(a.target, a.layout, a.memory, lambda: stack_pointer(pid))
+    confine([pid])
+    return looker, a.target.version
 
 
 def _of_core(core: Path, exe: Path | None, offsets: Path | None) -> tuple[Looker, str, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from zeekspy import access, confine
+from zeekspy import _core, access, confine
+from zeekspy.errors import CoreError
 
 ALL = (1 << 41) - 1
 NONE: frozenset[str] = frozenset()
@@ -88,3 +90,19 @@ def test_whether_the_kernel_has_filters(tmp_path: Path, monkeypatch: pytest.Monk
     assert not confine.available()
     (tmp_path / "actions_avail").write_text("kill_process trap errno log allow\n")
     assert confine.available()
+
+
+def test_a_kernel_without_filters_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(**what: object) -> None:
+        asked.append(what)
+        raise CoreError("seccomp: Invalid argument")
+
+    monkeypatch.setattr(_core, "confine", refuse)
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
+    monkeypatch.setattr(confine, "needed", lambda *args: ("CAP_KILL", "CAP_SYS_PTRACE"))
+    found = confine.confine([42], {"ptrace", "nonblocking"}, child=7)
+    assert asked == [{"stops": True, "publish": False, "child": 7, "capabilities": 1 << 5 | 1 << 19}]
+    assert not found.confined
+    assert found.why == "the kernel refuses a seccomp filter (seccomp: Invalid argument)"

@@ -186,3 +186,34 @@ def test_a_browser_runs_no_name(browser: str, tmp_path: Path) -> None:
     assert said["document"] == "zeekspy flame graph"
     assert said["console"] == ""
     assert said["matched"].startswith("matched ")
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        (Profile(), "There are no samples"),
+        (small_profile(), "This profile does not have the times of its samples"),
+        (timed_profile(), ""),
+    ],
+    ids=["empty", "untimed", "timed"],
+)
+def test_a_browser_has_nothing_to_complain_of(
+    browser: str, tmp_path: Path, name: str, profile: Profile, said: str
+) -> None:
+    found = shown(browser, tmp_path, written(profile, name), "theme=dark&value=wall&core=1&mode=4")
+    assert found["console"] == ""
+    if name == "heatmap" or not profile.samples:
+        assert found["said"].startswith(said)
+        assert bool(found["said"]) == bool(said)
+    if profile.samples:
+        assert found["headline"].startswith(("Zeek 8.0, ", "worker-1, "))
+
+
+def test_a_browser_shows_a_difference(browser: str, tmp_path: Path) -> None:
+    base = small_profile()
+    base.add((SITE,), LABELS, 39, 390_000_000, 390_000_000)
+    found = shown(browser, tmp_path, diff_page(small_profile(), base), "search=detect&value=samples")
+    assert found["console"] == ""
+    assert found["title"] == "zeek flame graph, compared"
+    assert found["matched"] == "matched 30.77 %: 12 samples"

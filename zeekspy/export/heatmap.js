@@ -16,6 +16,15 @@ for (let i = n - 1; i >= 0; i--) {
   following.set(group, times[i]);
 }
 
+// A run lasts a second at most: of more samples than this, so many moments stand for all.
+const MOMENTS = 1000;
+
+// How many samples of run i lie at each of its moments: calls each(time, samples).
+function moments(i, each) {
+  const few = Math.min(data.count[i], MOMENTS), step = steps[i] * data.count[i] / few;
+  for (let k = 0; k < few; k++) each(times[i] + k * step, data.count[i] / few);
+}
+
 // By stack: script, core or idle; what one sample of it stands for.
 const sort = data.leaf.map(node => { const kind = frames[tree.frame[node]]?.kind; return tree.depth[node] === 0 && (kind === "core" || kind === "idle") ? kind : "script"; });
 const perSample = data.values.map((_, v) => Float64Array.from(data.leaf, node => {
@@ -37,14 +46,14 @@ function counted(stack) {
 
 let cells = null, most = 0;
 function countCells() {
-  cells = new Uint32Array(columns * ROWS);
+  cells = new Float64Array(columns * ROWS);
   const below = matching(), use = sort.map((_, stack) => counted(stack) && (!below || below[data.leaf[stack]]));
   for (let i = 0; i < n; i++) {
     if (!use[data.stack[i]]) continue;
-    for (let k = 0; k < data.count[i]; k++) {
-      const cell = Math.floor((times[i] + k * steps[i] - originUs) / cellUs);
-      if (cell >= 0 && cell < cells.length) cells[cell]++;
-    }
+    moments(i, (t, samples) => {
+      const cell = Math.floor((t - originUs) / cellUs);
+      if (cell >= 0 && cell < cells.length) cells[cell] += samples;
+    });
   }
   most = cells.reduce((a, b) => Math.max(a, b), 0);
 }
@@ -109,7 +118,7 @@ function showRange() {
     for (let i = 0; i < n; i++) {
       if (times[i] >= to || times[i] + steps[i] * data.count[i] < from) continue;
       let inside = 0;
-      for (let k = 0; k < data.count[i]; k++) { const t = times[i] + k * steps[i]; if (t >= from && t < to) inside++; }
+      moments(i, (t, samples) => { if (t >= from && t < to) inside += samples; });
       const stack = data.stack[i];
       if (inside && stack >= 0) part[data.leaf[stack]] += inside * perSample[state.value][stack];
     }
@@ -176,7 +185,7 @@ map.addEventListener("mousemove", e => {
   const cell = cellAt(e);
   if (pressed !== null && cell !== pressed) { state.range = [Math.min(pressed, cell), Math.max(pressed, cell)]; drawMap(); }
   $("tip").style.display = "block";
-  $("tip").textContent = `${clock(originUs + cell * cellUs)} UTC\n${cells[cell]} samples of ${MODES[state.mode]}`;
+  $("tip").textContent = `${clock(originUs + cell * cellUs)} UTC\n${Math.round(cells[cell])} samples of ${MODES[state.mode]}`;
   $("tip").style.left = Math.min(e.clientX + 14, innerWidth - 220) + "px";
   $("tip").style.top = e.clientY + 18 + "px";
 });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.integration.test_dump import plausible
 from tests.support.commands import refused, untouched, zeekspy
 from tests.support.targets import running, truth
+from zeekspy import standin
 from zeekspy._core import LAYOUT_FIELDS
 
 pytestmark = pytest.mark.live
@@ -84,3 +86,31 @@ def test_cut_anywhere_it_is_damaged_and_says_so(target: subprocess.Popen[bytes],
         assert json.loads(line)["frames"]
     done.stdout = b""
     refused(done, 1, str(file))
+
+
+def test_of_a_build_that_no_table_fits(era: str, tmp_path: Path) -> None:
+    """The memory is saved all the same, and a table made later finds the stacks in it."""
+    if shutil.which("strip") is None:
+        pytest.skip("strip is missing: install binutils")
+    exe, file, table = tmp_path / "zeek", tmp_path / "raw.jsonl.gz", tmp_path / "table.json"
+    shutil.copy(standin.path(era), exe)
+    subprocess.run(["strip", exe], check=True)
+    with subprocess.Popen([exe], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        empty = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        done = zeekspy("capture", "--pid", process.pid, "-n", 20, "-o", file, env=empty)
+        assert untouched(process)
+        process.kill()
+    refused(done, 5, "-standin", str(file), hint="values of script variables")
+    refused(zeekspy("dump", "--capture", file), 5, "no layout fitted", hint="--offsets")
+
+    assert zeekspy("offsets", "generate", standin.path(era), "-o", table).returncode == 0
+    shown = zeekspy("dump", "--capture", file, "--offsets", table, "--json")
+    assert shown.returncode == 0, shown.stderr
+    stacks = [json.loads(line) for line in shown.stdout.splitlines()]
+    frames = [frame for stack in stacks for frame in stack["frames"]]
+    assert len(stacks) == 20
+    # The target runs while its memory is read, so not every frame is whole.
+    assert 2 * sum(frame["name"] is not None for frame in frames) > len(frames) > 0
+    assert any(frame["file"] and frame["line"] for frame in frames)

@@ -5,15 +5,30 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zeekspy.cli import arguments
+
+if TYPE_CHECKING:
+    from zeekspy.errors import UnknownBuild
+    from zeekspy.target import Target
 
 TRIES = 200
 """Looks taken for one stop that is whole and not empty."""
 LIMIT = 1 << 26
 """Bytes kept of one stop."""
+RAW = (
+    "What surrounds the stacks was saved as it is in {file}: it may hold values of script variables. With a table of "
+    "this build (zeekspy offsets generate {exe} -o TABLE), zeekspy dump --capture FILE --offsets TABLE shows them."
+)
+
+
+class Source(NamedTuple):
+    target: Target
+    fields: Mapping[str, int]
+    stop: Callable[[], tuple[bool, Any]]
 
 
 def add_parser(subparsers: Any) -> None:
@@ -21,7 +36,8 @@ def add_parser(subparsers: Any) -> None:
         "capture",
         help="save the raw memory of some stacks",
         description="Saves the bytes of memory that some script stacks consist of: names, places in scripts and "
-        "addresses, no values of variables. zeekspy dump --capture FILE shows them.",
+        "addresses, no values of variables. zeekspy dump --capture FILE shows them. Of a Zeek of an unknown build the "
+        "memory around the stack is saved as it is.",
     )
     p.add_argument("--pid", type=arguments.pid, required=True, help="a running Zeek process")
     p.add_argument("-n", type=arguments.count, default=10, metavar="N", help="how many stacks (10)")
@@ -31,27 +47,27 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from zeekspy import capture, session
+    from zeekspy import capture
     from zeekspy.cli.stop import Stop
     from zeekspy.confine import confine
-    from zeekspy.errors import NoSuchTarget
+    from zeekspy.errors import NoSuchTarget, UnknownBuild
     from zeekspy.output import Output
 
     output = Output(args.output, ".jsonl.gz")
     try:
         with Stop() as stop:
-            attachment = session.attach(args.pid, args.offsets)
+            source, unknown = _source(args)
             confine([args.pid], folders=output.folders)
             stops: list[tuple[bool, capture.Segments]] = []
             try:
                 while len(stops) < args.n and not stop.asked():
-                    stops.append(_stop(attachment))
+                    stops.append(source.stop())
             except NoSuchTarget:
                 if not stops:
                     raise
-        t, table = attachment.target, attachment.layout
+        t = source.target
         symbols = {k: v for k, v in t.symbols.items() if k in ("call_stack", "g_frame_stack", "version")}
-        header = capture.Header(t.version, t.arch, t.stdlib, table.fields, symbols)
+        header = capture.Header(t.version, t.arch, t.stdlib, source.fields, symbols)
 
         def content(out: Any) -> None:
             writer = capture.Writer(out, header)
@@ -63,8 +79,33 @@ def run(args: argparse.Namespace) -> int:
     finally:
         output.discard()
     busy = sum(1 for non_empty, _ in stops if non_empty)
+    if unknown is not None:
+        raise UnknownBuild(str(unknown), RAW.format(file=written, exe=t.exe))
     print(f"{written}: {len(stops)} stops, {busy} with a script stack", file=sys.stderr)
     return 1 if output.rescued else 0
+
+
+def _source(args: argparse.Namespace) -> tuple[Source, UnknownBuild | None]:
+    """What stops are made from, by the layout or, where none fits and none was given, without; then also why none."""
+    from zeekspy import session, target
+    from zeekspy.errors import UnknownBuild
+    from zeekspy.reach import reach
+
+    try:
+        attachment = session.attach(args.pid, args.offsets)
+        return Source(attachment.target, attachment.layout.fields, lambda: _stop(attachment)), None
+    except UnknownBuild as e:
+        if args.offsets is not None:
+            raise
+        found, memory, reason = target.find(args.pid), session.open_memory(args.pid), e
+
+    def surroundings() -> tuple[bool, Any]:
+        time.sleep(0.002)
+        pieces = reach(found, memory)
+        header = next((data for at, data in pieces if at == found.symbols["call_stack"]), b"")
+        return header[:8] != header[8:16], pieces
+
+    return Source(found, {}, surroundings), reason
 
 
 def _stop(attachment: Any) -> tuple[bool, Any]:

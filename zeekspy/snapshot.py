@@ -1,6 +1,6 @@
 """One script stack with the values in its frames: what a dump shows.
 
-Looks again until the stack stood still while it was read. A profile may never do so, it would favour what stands still.
+Looks again until a stack stood still while it was read. A profile may never do so, it would favour what stands still.
 """
 
 from __future__ import annotations
@@ -82,17 +82,20 @@ class Looker:
                 f"Make a new one: zeekspy offsets generate {self._target.exe} -o FILE; give it with --offsets FILE.",
             )
         until = time.monotonic() + PATIENCE
-        for _ in range(TRIES):
-            found = self._once(wanted)
+        found = self._once(wanted)
+        # Whether a script runs is for the first look to say: no stack stands so still as an empty one.
+        for _ in range(TRIES if found.stack else 0):
             if not found.moved or time.monotonic() > until:
                 break
+            again = self._once(wanted)
+            found = again if again.stack else found
         return found
 
     def _once(self, wanted: Wanted) -> Snapshot:
         t = self._target
         # A new one each time: it remembers types by their addresses, and its reads are bounded.
         variables = Variables(self._memory, self._layout, t.version, t.symbols, t.data, wanted.limits)
-        sp = self._sp()
+        sp, dispatched = self._sp(), variables.dispatched()
         number, flags, _, stale = self._walker.walk()
         self._table.extend(self._walker.definitions())
         stack = self._table.stack(number) if number else ()
@@ -104,8 +107,12 @@ class Looker:
             dead = _dead(entries, sp) if "CallInfo.frame" in self._layout.fields else 0
         stack, entries, stale = stack[dead:], entries[dead:], stale + dead
         arguments, own = self._read(variables, stack, entries, wanted)
-        moved = not steady or unchanged(every, variables.entries()) < len(every or ())
-        return Snapshot(stack, stale, entries, arguments, own, moved, variables.dispatched())
+        # The next call of the same functions may look the same: it lies where this one did.
+        moved = not steady
+        if wanted.arguments or wanted.locals:
+            moved = moved or unchanged(every, variables.entries()) < len(every or ())
+            moved = moved or variables.dispatched() != dispatched
+        return Snapshot(stack, stale, entries, arguments, own, moved, dispatched)
 
     @staticmethod
     def _read(

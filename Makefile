@@ -47,10 +47,10 @@ test: venv ## every test that can run here; the last line is pytest's
 	@$(BIN)/python -m pytest -q
 
 bench-start: venv ## how long until the first sample of ZEEK=... (several: in quotes)
-	@$(BIN)/python tests/bench_start.py $(ZEEK)
+	@$(BIN)/python tests/bench/start.py $(ZEEK)
 
 bench-generate: venv ## what a table from the debug info of ZEEK=... costs, beside gdb
-	@$(BIN)/python tests/bench_generate.py $(ZEEK)
+	@$(BIN)/python tests/bench/generate.py $(ZEEK)
 
 soak: venv ## the fault suite in full: every kind of fault 500 times, over all engines (about an hour)
 	ZEEKSPY_SOAK=500 $(BIN)/python -m pytest -q tests/faults

@@ -1,4 +1,4 @@
-"""How long a large profile takes to export, in every format, beside the bare minimum: ``python -m tests.bench_export``.
+"""How long a large profile takes to export, in every format, beside the bare minimum: ``python -m tests.bench.export``.
 
 One million samples, 20,000 distinct stacks over 400 bodies, each sample with its time. The peer is what no exporter
 can do without: going through the samples once and writing the same number of bytes. The goal is 5 s each.

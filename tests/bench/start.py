@@ -1,4 +1,4 @@
-"""Prints how long it takes until zeekspy samples, beside Python's own start in the same run: bench_start.py ZEEK...
+"""How long it takes until zeekspy samples, beside Python's own start in the same run: tests/bench/start.py ZEEK...
 
 Each ZEEK runs demo.zeek, is attached to with a shipped table and one sample is taken; so is a copy without debug info.
 Python's start takes some 20 ms on a machine that has nothing else to do: where it takes longer, all of it does.
@@ -56,7 +56,7 @@ def line(what: str, measured: tuple[float, float], allowed: float | None = None)
 def attach(zeek: Path, folder: Path) -> tuple[float, float]:
     """Seconds to the first sample of a running ``zeek``, Python's start included."""
     folder.mkdir()
-    script = Path(__file__).parents[1] / "zeekspy" / "demo.zeek"
+    script = Path(__file__).parents[2] / "zeekspy" / "demo.zeek"
     with (folder / "out").open("wb") as out:
         target = subprocess.Popen([zeek, "-b", script], cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     try:
@@ -94,5 +94,5 @@ def main(zeeks: list[str]) -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        sys.exit("usage: python bench_start.py ZEEK...")
+        sys.exit("usage: python tests/bench/start.py ZEEK...")
     sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Our profile beside Zeek's own ``--profile-scripts`` of the same run: calls, and the costliest bodies.
 
-    python tests/bench_profile_scripts.py ZEEK PCAP [HZ [ENGINE]]
+    python -m tests.bench.profile_scripts ZEEK PCAP [HZ [ENGINE]]
 
 Zeek's table measures the CPU time of each call with getrusage, which costs several microseconds a call. Because the run
 is the same one, that is in both columns: it makes the run slower, not the comparison unfair.

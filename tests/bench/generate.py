@@ -1,4 +1,4 @@
-"""Prints what a table from DWARF costs, beside gdb on the same binary in the same run: python bench_generate.py ZEEK.
+"""Prints what a table from DWARF costs, beside gdb on the same binary in the same run: tests/bench/generate.py ZEEK.
 
 Neither reads from a cold disk: the file is read once before.
 """
@@ -49,5 +49,5 @@ def main(zeek: str) -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python bench_generate.py ZEEK")
+        sys.exit("usage: python tests/bench/generate.py ZEEK")
     sys.exit(main(sys.argv[1]))

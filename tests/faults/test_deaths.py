@@ -43,7 +43,7 @@ def test_whatever_ends_zeekspy_the_target_goes_on(
             assert untouched(target)
             assert [p for p in tmp_path.iterdir() if p != out] == []
             if ending == signal.SIGKILL:
-                assert profiler.returncode == -9
+                assert profiler.returncode == -9, err
                 assert not out.exists()
             elif late or out.exists():
                 assert profiler.returncode == 0, err

@@ -278,6 +278,7 @@ def test_keys() -> None:
     assert index("count string", struct.pack("<QI", 7, 3) + b"abc") == ["7", '"abc"']
     assert index("string count", struct.pack("<I3sxQ", 3, b"abc", 7)) == ['"abc"', "7"]
     assert index("addr", mapped) == ["1.2.3.4"]
+    assert index("func count", struct.pack("<I4xQ", 2, 7)) == ["<function 2>", "7"]
     assert index("subnet", mapped + struct.pack("<I", 24)) == ["1.2.3.4/24"]
     assert index("int bool double", struct.pack("<qqd", -5, 1, 0.25)) == ["-5", "T", "0.25"]
     assert index("bool addr port", struct.pack("<q", 0) + mapped + struct.pack("<Q", 0x2_0035)) == [

@@ -79,5 +79,7 @@ class _Key:
             if length < 0:
                 raise Unreadable
             value.size, value.data = length, self._take(length)[: self._limit]
-        else:  # functions are numbers of an index's own, containers would need all of the types' parts
+        elif tag == "func":  # by the number it has in this table alone
+            value.data = f"<function {int.from_bytes(self._take(4, 4), 'little')}>"
+        else:
             raise Unreadable

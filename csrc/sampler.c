@@ -18,6 +18,7 @@ struct zs_sampler {
 	uint32_t nruns, cruns;
 	uint64_t cpu_ns;         // the thread's, when last read
 	uint64_t pending_cpu_ns; // spent and not yet given to a sample
+	uint64_t waited_ns, batch_waited_ns; // for a CPU: when last read, and in the batch
 	uint64_t last_ns;
 	uint64_t earliest_ns; // of the next sample
 	uint64_t late;        // looks that the engine put off
@@ -68,6 +69,7 @@ int zs_sampler_create(struct zs_walker *walker, int pid, int engine, double hz, 
 		return rc;
 	}
 	s->cpu_ns = times.cpu_ns;
+	s->waited_ns = times.waited_ns;
 	s->last_ns = zs_now_ns();
 	zs_clock_init(&s->clock, hz, seed, s->last_ns);
 	*ret = s;
@@ -175,6 +177,10 @@ static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, 
 		return rc;
 	s->cpu_ns = times.cpu_ns;
 	s->pending_cpu_ns += spent;
+	uint64_t waited = times.waited_ns > s->waited_ns ? times.waited_ns - s->waited_ns : 0;
+	s->waited_ns = times.waited_ns;
+	s->batch_waited_ns += waited;
+	s->stats.waited_ns += waited;
 	bool moved = s->engine.kind->stops && !zs_engine_exact(&s->engine, hold, &times);
 	struct zs_run sample = { .t_ns = now, .wall_ns = now - s->last_ns, .stack = look->stack, .count = 1 };
 	sample.flags = look->flags | (running ? ZS_ON_CPU : 0u) | (moved ? ZS_TORN : 0u);
@@ -212,24 +218,45 @@ static int sample_once(struct zs_sampler *s, struct zs_error *error)
 	return ZS_OK;
 }
 
+// The share of the wall time of samples with an empty stack, of those that found the thread on the CPU or waiting for
+// one, in which it only waited, having been woken. It blocks nearly always outside of any script, so these are the samples
+// that saw it wait; when it is made to wait in the middle of its work, by another thread, any sample may have.
+static double waiting_share(const struct zs_sampler *s)
+{
+	uint64_t ready_ns = 0, blocked_ns = 0, blocked_empty_ns = 0;
+	for (uint32_t i = 0; i < s->nruns; i++) {
+		const struct zs_run *run = &s->runs[i];
+		bool blocked = !(run->flags & ZS_ON_CPU);
+		ready_ns += blocked || run->stack ? 0 : run->wall_ns;
+		blocked_ns += blocked ? run->wall_ns : 0;
+		blocked_empty_ns += blocked && !run->stack ? run->wall_ns : 0;
+	}
+	if (!s->batch_waited_ns || !ready_ns)
+		return 0;
+	double outside = blocked_ns ? (double)blocked_empty_ns / (double)blocked_ns : 1;
+	double share = (double)s->batch_waited_ns * zs_task_yielded(&s->task) * outside / (double)ready_ns;
+	return share < 1 ? share : 1;
+}
+
 // Gives the on-CPU time of the batch to the samples that found the thread on the CPU, by the wall time they stand for. The
 // kernel brings its sum up to date at ticks and switches, which is too coarse, and too much in step with what the target
 // does, to give single samples what was spent since the one before.
 static void share_cpu(struct zs_sampler *s)
 {
-	uint64_t wall_ns = 0;
+	double ran = 1 - waiting_share(s), wall_ns = 0, before = 0;
 	for (uint32_t i = 0; i < s->nruns; i++)
-		wall_ns += s->runs[i].flags & ZS_ON_CPU ? s->runs[i].wall_ns : 0;
-	uint64_t cpu_ns = zs_min64(s->pending_cpu_ns, wall_ns), given = 0, before = 0;
+		wall_ns += s->runs[i].flags & ZS_ON_CPU ? (double)s->runs[i].wall_ns * (s->runs[i].stack ? 1 : ran) : 0;
+	uint64_t cpu_ns = zs_min64(s->pending_cpu_ns, (uint64_t)wall_ns), given = 0;
 	for (uint32_t i = 0; i < s->nruns; i++) {
 		if (!(s->runs[i].flags & ZS_ON_CPU))
 			continue;
-		before += s->runs[i].wall_ns;
-		uint64_t until = (uint64_t)((double)cpu_ns * ((double)before / (double)(wall_ns ? wall_ns : 1)));
+		before += (double)s->runs[i].wall_ns * (s->runs[i].stack ? 1 : ran);
+		uint64_t until = wall_ns > 0 ? zs_min64((uint64_t)((double)cpu_ns * (before / wall_ns)), cpu_ns) : 0;
 		s->runs[i].cpu_ns = until - given;
 		given = until;
 	}
 	s->pending_cpu_ns -= given;
+	s->batch_waited_ns = 0;
 }
 
 static uint64_t rest(void *arg)

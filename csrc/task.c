@@ -80,7 +80,7 @@ int zs_task_times(const struct zs_task *task, struct zs_times *ret, struct zs_er
 		if (read_start(task->schedstat_fd, buf, sizeof buf) <= 0)
 			return zs_fail(error, ZS_EGONE, ESRCH, 0, "/proc/PID/task/PID/schedstat");
 		ret->cpu_ns = strtoull(buf, &end, 10);
-		strtoull(end, &end, 10); // time spent waiting for a CPU
+		ret->waited_ns = strtoull(end, &end, 10);
 		ret->slices = strtoull(end, NULL, 10);
 		return ZS_OK;
 	}
@@ -120,13 +120,35 @@ int zs_task_state(struct zs_task *task, struct zs_state *ret, struct zs_error *e
 	return ZS_OK;
 }
 
+// The number behind a name in the status file; -1 if it is not there.
+static long long status_number(const char *status, const char *name)
+{
+	const char *line = strstr(status, name);
+	return line ? strtoll(line + strlen(name), NULL, 10) : -1;
+}
+
+static void read_status(const struct zs_task *task, char *buf, size_t size)
+{
+	int fd = open_task_file(task->pid, "status");
+	buf[0] = '\0';
+	if (fd < 0)
+		return;
+	read_start(fd, buf, size);
+	close(fd);
+}
+
+double zs_task_yielded(const struct zs_task *task)
+{
+	char buf[4096];
+	read_status(task, buf, sizeof buf);
+	long long yes = status_number(buf, "\nvoluntary_ctxt_switches:"), no = status_number(buf, "\nnonvoluntary_ctxt_switches:");
+	return yes >= 0 && no >= 0 && yes + no > 0 ? (double)yes / (double)(yes + no) : 1;
+}
+
 int zs_task_tracer(const struct zs_task *task)
 {
 	char buf[4096];
-	int fd = open_task_file(task->pid, "status");
-	if (fd < 0)
-		return 0;
-	const char *line = read_start(fd, buf, sizeof buf) > 0 ? strstr(buf, "\nTracerPid:") : NULL;
-	close(fd);
-	return line ? atoi(line + sizeof "\nTracerPid:" - 1) : 0;
+	read_status(task, buf, sizeof buf);
+	long long pid = status_number(buf, "\nTracerPid:");
+	return pid > 0 ? (int)pid : 0;
 }

@@ -16,6 +16,7 @@ struct zs_task {
 
 struct zs_times {
 	uint64_t cpu_ns; // on-CPU time since the thread began
+	uint64_t waited_ns; // time it was ready to run and had no CPU; 0 where the kernel does not count
 	uint64_t slices; // how often it was given a CPU; 0 where the kernel does not count
 };
 
@@ -32,6 +33,8 @@ void zs_task_deinit(struct zs_task *task);
 int zs_task_times(const struct zs_task *task, struct zs_times *ret, struct zs_error *error);
 // ZS_EGONE also when it has exited, or another program has taken its place.
 int zs_task_state(struct zs_task *task, struct zs_state *ret, struct zs_error *error);
+// Of all times the thread gave up its CPU, the share that it did so of its own accord, by blocking; 1 if not told.
+double zs_task_yielded(const struct zs_task *task);
 // The pid of the process that traces it, 0 if none does or that cannot be told.
 int zs_task_tracer(const struct zs_task *task);
 

@@ -261,6 +261,7 @@ struct zs_stats {
 	uint64_t reads, read_bytes;           // of the target's memory
 	uint64_t overflow;                    // stacks not kept because the definitions were full
 	uint64_t cpu_ns;                      // on-CPU time of the target's main thread while sampling
+	uint64_t waited_ns;                   // time it was ready to run and had no CPU
 	uint64_t started_ns, last_ns;         // first and last sample
 	uint32_t cost[ZS_HISTOGRAM];          // how long the samples took: bucket i holds zs_cost_ns(i) and up
 };

@@ -113,7 +113,7 @@ cdef extern from "zs.h" nogil:
     struct zs_stats:
         uint64_t samples, script, core, idle, torn, unreadable, lineless, truncated, stale, missed
         uint32_t realtime
-        uint64_t reads, read_bytes, overflow, cpu_ns, started_ns, last_ns
+        uint64_t reads, read_bytes, overflow, cpu_ns, waited_ns, started_ns, last_ns
         uint32_t cost[256]
 
     uint64_t zs_cost_ns(uint32_t bucket)

@@ -260,6 +260,7 @@ class Session:
             "duration_s": round(self.profile.duration_ns / 1e9, 3),
             **{k: c[k] for k in ("samples", "script", "core", "idle", "torn", "stale", "unreadable", "missed")},
             "cpu_s": round(c["cpu_ns"] / 1e9, 6),
+            "waited_s": round(c["waited_ns"] / 1e9, 6),
             "profiler_cpu_s": round(_own_cpu() - self._cpu_at_start, 6),
             "sample_us": quantiles(c["cost"]),
             "reads_per_sample": round(reads, 3),
@@ -270,8 +271,10 @@ class Session:
         }
 
 
-def run(sessions: Sequence[Session], duration: float | None = None, max_cpu: float | None = None) -> Iterator[float]:
-    """Samples all sessions, each in a thread, and yields the seconds gone by about ten times a second.
+def run(
+    sessions: Sequence[Session], duration: float | None = None, max_cpu: float | None = None, poll_ns: int = POLL_NS
+) -> Iterator[float]:
+    """Samples all sessions, each in a thread, and yields the seconds gone by after every ``poll_ns``, about.
 
     Ends when ``duration`` seconds are over or all targets have gone; the caller may stop asking at any time. The rate
     is lowered when it costs more than ``max_cpu`` percent of a core for each target. What goes wrong with one of
@@ -283,10 +286,10 @@ def run(sessions: Sequence[Session], duration: float | None = None, max_cpu: flo
     limit = None if max_cpu is None else Limit(sessions[0].hz, max_cpu * len(sessions), began, _own_cpu())
     with futures.ThreadPoolExecutor(max_workers=max(1, len(sessions))) as pool:
         while live := [s for s in sessions if s.ended is None]:
-            left = POLL_NS if duration is None else round((began + duration - time.monotonic()) * 1e9)
+            left = poll_ns if duration is None else round((began + duration - time.monotonic()) * 1e9)
             if left <= 0:
                 break
-            budget = min(POLL_NS, left)
+            budget = min(poll_ns, left)
             # One target needs no thread, and its poll is then cut short by a signal.
             batches = (
                 [live[0].poll(budget)] if len(live) == 1 else list(pool.map(Session.poll, live, [budget] * len(live)))

@@ -187,7 +187,7 @@ def test_core_and_idle_are_told_apart(era: str, tmp_path: Path) -> None:
     assert cpu[(CORE,)] == pytest.approx(0.5, abs=0.1)
     assert cpu[(IDLE,)] < 0.1
     # A busy machine makes the work take longer, not the sleep: less is idle then.
-    assert 0.15 < stats["idle"] / stats["samples"] < 0.5
+    assert 0.05 < stats["idle"] / stats["samples"] < 0.5
 
 
 def test_a_busy_target_is_not_idle(era: str, tmp_path: Path) -> None:

@@ -235,9 +235,7 @@ class Session:
         counters = self._sampler.stats()
         if self.choice.fallback is None or counters["last_ns"] - counters["started_ns"] < engines.TRIAL_S * 1e9:
             return
-        other = engines.reconsider(
-            self.choice, self._cpus, counters["script"], counters["unreadable"] + counters["lineless"]
-        )
+        other = engines.reconsider(self.choice, self._cpus, counters["script"], counters["unreadable"])
         self.choice = replace(self.choice, fallback=None)
         if other is not None:
             with suppress(AccessDenied):  # another process traces it: no reason to end

@@ -114,7 +114,13 @@ def test_few_know_the_core() -> None:
 
 
 def test_sessions_are_for_the_command_line() -> None:
-    assert {n for n in importers("session") if not n.startswith("cli.")} <= {"spawn"}
+    assert {n for n in importers("session") if not n.startswith("cli.")} <= {"spawn", "watch"}
+
+
+def test_what_top_shows_needs_no_process() -> None:
+    for name, found in imports().items():
+        if name == "live" or name.split(".")[0] == "top":
+            assert not found & {"session", "watch", "target", "_core", "layout"}, name
 
 
 def test_what_reads_debug_info_never_sees_a_process() -> None:

@@ -10,7 +10,7 @@ from importlib import import_module
 
 from zeekspy.errors import ZeekspyError
 
-COMMANDS = ("record", "report", "dump", "capture", "offsets", "doctor", "demo")
+COMMANDS = ("record", "top", "report", "dump", "capture", "offsets", "doctor", "demo")
 
 EPILOG = """\
 examples:
@@ -18,6 +18,7 @@ examples:
   zeekspy --pid 4711 --hz 250 --profile zeek.pb.gz --duration 60
   zeekspy record -- zeek -r trace.pcap local    start a Zeek and profile it
   zeekspy dump --pid 4711                       the script stack now
+  zeekspy top --pid 4711                        what it does, live
 """
 
 

@@ -122,7 +122,10 @@ class Looker:
             return (None,) * len(stack), (None,) * len(stack)
         arguments = tuple(variables.arguments(e) if wanted.arguments else None for e in entries)
         own = tuple(
-            variables.locals(entry, frame.body, frame.bodies) if wanted.locals and frame.kind != "bif" else None
+            # What ZAM has compiled keeps its variables elsewhere, out of sight.
+            variables.locals(entry, frame.body, frame.bodies)
+            if wanted.locals and frame.kind != "bif" and "zam" not in frame.flags
+            else None
             for frame, entry in zip(stack, entries, strict=True)
         )
         return arguments, own

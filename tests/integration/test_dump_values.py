@@ -19,6 +19,7 @@ import pytest
 
 from tests.support import targets
 from tests.support.commands import refused, zeekspy
+from zeekspy import dwarf
 from zeekspy.elf import Elf
 from zeekspy.layout import version_key
 
@@ -302,3 +303,28 @@ def test_truncated_anywhere_it_says_so(stopped: Stopped, tmp_path: Path) -> None
         with part.open("r+b") as file:
             file.truncate(length)
         refused(zeekspy("dump", "--core", part, "--exe", stopped.zeek), 1, str(part))
+
+
+@pytest.mark.parametrize("zeek", ZEEKS, ids=lambda zeek: zeek.parent.parent.name)
+def test_compiled_bodies_have_no_variables(zeek: Path, tmp_path: Path) -> None:
+    with Elf(zeek) as elf:
+        if version_key(dwarf.read_version(elf) or "9.0") < (6, 1):
+            pytest.skip(f"{zeek} does not compile whole scripts with -O ZAM")
+    output = tmp_path / "out"
+    with output.open("wb") as out:
+        process = subprocess.Popen([zeek, "-O", "ZAM", "-b", SCRIPT], stdout=out, stderr=subprocess.PIPE, cwd=tmp_path)
+    try:
+        until = time.monotonic() + 60
+        while not output.read_text().endswith("ready\n"):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        time.sleep(0.5)
+        done = zeekspy("dump", "--pid", process.pid, "--args", "--locals")
+    finally:
+        subprocess.run(["pkill", "-P", str(process.pid)], check=False)
+        process.kill()
+        process.communicate()
+    _, *lines = done.stdout.decode().splitlines()
+    assert "     compiled by -O ZAM: no local variables" in lines
+    assert lines[0].startswith("#0 piped_exec(program: string = ")

@@ -3,7 +3,7 @@
 #include "reader.h"
 #include "text.h"
 
-enum { KEEP_FUNCS = 1 << 14, KEEP_NODES = 1 << 16, TRIES = 3, COMPARE_NS = 20000000, NO_NEED = -2 };
+enum { KEEP_FUNCS = 1 << 14, KEEP_NODES = 1 << 16, TRIES = 3, COMPARE_NS = 20000000, COMPARE_BODIES_NS = 1000000000, NO_NEED = -2 };
 
 static bool map_init(struct zs_address_map *map, uint32_t capacity)
 {
@@ -88,6 +88,8 @@ void zs_resolver_begin(struct zs_resolver *resolver, uint64_t now_ns)
 	}
 }
 
+static uint32_t body_size(const struct zs_resolver *resolver) { return (uint32_t)resolver->source.layout->sizeof_Func_Body; }
+
 int zs_ask_func(struct zs_resolver *resolver, struct zs_gather *gather, uint64_t addr)
 {
 	if (!zs_plausible(addr))
@@ -104,6 +106,9 @@ int zs_ask_func(struct zs_resolver *resolver, struct zs_gather *gather, uint64_t
 	if (entry->round != resolver->round) {
 		entry->round = resolver->round;
 		entry->span = zs_gather_add(gather, addr, resolver->func_size);
+		uint32_t nbodies = entry->func ? resolver->source.interner->funcs[entry->func].nbodies : 0;
+		bool due = !resolver->now_ns || resolver->now_ns - entry->compared_ns > COMPARE_BODIES_NS;
+		entry->bodies_span = nbodies && due ? zs_gather_add(gather, entry->bodies_begin, nbodies * body_size(resolver)) : -1;
 	}
 	return (int)*value - 1;
 }
@@ -181,6 +186,8 @@ static int make_func(struct zs_resolver *resolver, struct zs_func_entry *entry, 
 			return rc;
 	}
 	entry->func = zs_intern_func(resolver->source.interner, &func, resolver->bodies);
+	entry->bodies_begin = zs_load64(object + l->Func_bodies);
+	entry->compared_ns = resolver->now_ns;
 	make_check(resolver, object, entry->check);
 	// What could not be read now may be readable at the next look.
 	if (resolver->holes != holes && entry->tries < TRIES) {
@@ -188,6 +195,24 @@ static int make_func(struct zs_resolver *resolver, struct zs_func_entry *entry, 
 		memset(entry->check, 0xff, sizeof entry->check);
 	}
 	return ZS_OK;
+}
+
+// Whether the function still has the bodies it was made with.
+static bool same_bodies(struct zs_resolver *resolver, struct zs_func_entry *entry, const struct zs_gather *gather)
+{
+	const unsigned char *bytes = entry->func ? zs_gathered(gather, entry->bodies_span) : NULL;
+	if (!bytes)
+		return true;
+	const struct zs_interner *in = resolver->source.interner;
+	const struct zs_func *func = &in->funcs[entry->func];
+	entry->compared_ns = resolver->now_ns;
+	for (uint32_t i = 0; i < func->nbodies; i++) {
+		uint64_t stmt = zs_load64(bytes + i * body_size(resolver) + resolver->source.layout->Func_Body_stmts);
+		uint64_t known = in->bodies[func->body + i].stmt;
+		if (zs_plausible(stmt) && known && stmt != known)
+			return false;
+	}
+	return true;
 }
 
 int zs_take_func(struct zs_resolver *resolver, const struct zs_gather *gather, int index, uint32_t *ret,
@@ -202,7 +227,7 @@ int zs_take_func(struct zs_resolver *resolver, const struct zs_gather *gather, i
 		return ZS_OK;
 	unsigned char check[sizeof entry->check] = { 0 };
 	make_check(resolver, object, check);
-	if (!entry->func || memcmp(check, entry->check, sizeof check) != 0) {
+	if (!entry->func || memcmp(check, entry->check, sizeof check) != 0 || !same_bodies(resolver, entry, gather)) {
 		int rc = make_func(resolver, entry, object, error);
 		if (rc < 0)
 			return rc;

@@ -1,6 +1,7 @@
 // From addresses of Zeek's objects to what they are: functions (with their bodies) and places in scripts. Results are
 // cached by address; before a cached result is used, the bytes it was made from are compared again, for functions of
-// lambdas come and go by the thousand. The syntax tree changes so rarely that its nodes are compared once in 20 ms.
+// lambdas come and go by the thousand. The syntax tree changes so rarely that its nodes are compared once in 20 ms, and a
+// function's bodies, which ZAM replaces when it compiles them, once in a second.
 #ifndef ZS_RESOLVE_H
 #define ZS_RESOLVE_H
 
@@ -13,6 +14,8 @@ struct zs_func_entry {
 	uint32_t round;      // in which it was last asked for
 	uint32_t tries;      // at bodies that have no place
 	int span;            // of its bytes in that round's gather
+	int bodies_span;     // of its bodies, where they are compared in that round
+	uint64_t bodies_begin, compared_ns; // where they are, and when they were compared last
 	unsigned char check[96]; // the bytes of kind, bodies, type and name that it was made from
 };
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.binding import STALE, TRUNCATED, Walker, lib, walker_of
-from tests.support.image import HEAP, Entry, Function, Place, Script, Writer, expected, write
+from tests.support.image import HEAP, Body, Entry, Function, Place, Script, Writer, expected, write
 from tests.support.layouts import Offsets, layouts, shipped
 from tests.support.scripts import scripts
 
@@ -63,6 +63,29 @@ def test_a_function_replaced_at_its_address_is_seen(offsets: Offsets, name: str,
     assert names(walker) == [other, "inner"]
     walker.replace(before)
     assert names(walker) == [name, "inner"]
+
+
+@BOTH_ERAS
+def test_a_body_replaced_in_its_function_is_seen(offsets: Offsets) -> None:
+    """ZAM puts a compiled body in the place of the one that was parsed."""
+    old, new = Body(Place("a.zeek", 1, 9), 5), Body(Place("b.zeek", 11, 19), 5)
+    function, other = Function("f", "event", (old,)), Function("g", "function", (new,))
+    image = write(Script((Entry(function), Entry(other, True, Place("a.zeek", 3, 3)))), offsets, 5)
+    walker = walker_of(image)
+    frame = walker.walk().frames[0]
+    assert frame is not None
+    assert [body.file for body in frame.bodies] == ["a.zeek"]
+    bodies, stmts = offsets.fields["Func.bodies"], offsets.fields["Func.Body.stmts"]
+    slots = []
+    for address in (image.functions[function], image.functions[other]):
+        data, at = image.find(address + bodies)
+        slots.append(int.from_bytes(data[at : at + 8], "little") + stmts)
+    data, at = image.find(slots[1])
+    image.put(slots[0], int.from_bytes(data[at : at + 8], "little"))
+    walker.replace(image.segments())
+    frame = walker.walk().frames[0]
+    assert frame is not None
+    assert [body.file for body in frame.bodies] == ["b.zeek"]
 
 
 def names(walker: Walker) -> list[str | None]:

@@ -91,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
         loop = PipeLoop()
         app = TopApp(sources, lambda: watch.done, args.interval, args.by)
         confinement = confine(pids, engines)
-        _live(watch, app, loop)
+        if _live(watch, app, loop):
+            return 1  # a fault of ours, which Textual has told of
     if not confinement.confined:
         print(f"not confined: {confinement.why}", file=sys.stderr)
     if watch.error is not None:
@@ -165,8 +166,11 @@ def _once(args: argparse.Namespace, watch: Watch, sources: list[Source]) -> None
         print("\n".join(once.as_text(subject, view, choice, width, args.limit) for subject, view in found), end="")
 
 
-def _live(watch: Watch, app: Any, loop: Any) -> None:
-    """Runs the app until it ends by itself, by a key or by a signal. Textual gives the terminal back."""
+def _live(watch: Watch, app: Any, loop: Any) -> int:
+    """Runs the app until it ends by itself, by a key or by a signal. Textual gives the terminal back.
+
+    The exit code: 0 unless the app has failed.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(app.stop)
@@ -175,6 +179,7 @@ def _live(watch: Watch, app: Any, loop: Any) -> None:
     try:
         watch.start()
         app.run(mouse=False, loop=loop)
+        return app.return_code or 0
     finally:
         watch.stop()
         for number, handler in before.items():

@@ -75,9 +75,9 @@ def end(what: str, width: int) -> str:
     """``what`` in at most ``width`` columns, its beginning left out: of a path, the file."""
     if cell_len(what) <= width:
         return what
-    if width <= 0:
-        return ""
-    return "…" + chop_cells(what[::-1], max(1, width - 1))[0][::-1]
+    if width <= 1:
+        return "…"[:width]
+    return "…" + chop_cells(what[::-1], width - 1)[0][::-1]
 
 
 def middle(what: str, width: int) -> str:

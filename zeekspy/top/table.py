@@ -68,6 +68,7 @@ def chosen(view: View, choice: Choice) -> list[Row]:
 def head(choice: Choice, window_s: float, width: int) -> Line:
     """The line over the columns; the one that is sorted by is marked."""
     what = {"body": "body", "line": "body:line", "file": "file"}[choice.by]
+    what += ", % of all time" if choice.value == "wall" else ""
     line: Line = []
     for c in _columns(width):
         title = c.head.format(w=f"{window_s:.0f}")
@@ -103,10 +104,10 @@ def row(r: Row, width: int, style: str = "") -> Line:
 def neighbours(frame: Frame, found: Neighbours, width: int, height: int) -> list[Line]:
     """Callers above, the body, callees below: shares of the body's total in the window. ``height`` lines."""
     room = max(1, (height - 4) // 2)
-    lines: list[Line] = [[("callers", "head"), (" of its total in the window", "head")]]
+    lines: list[Line] = [[("callers, with their % of its total in the window", "head")]]
     lines += _shares(found.callers, "nobody: it is the outermost", width, room)
     lines.append([(f" {_shown(frame)} ", "cursor")])
-    lines.append([("callees", "head"), (" and itself", "head")])
+    lines.append([("itself and its callees", "head")])
     lines += _shares(found.callees, "itself", width, room)
     if not found.callers:
         lines.append([("No sample of the window has it.", "dim")])

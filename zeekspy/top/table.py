@@ -35,7 +35,7 @@ COLUMNS = (
 """Shares in percent."""
 SORTS = tuple(c.key for c in COLUMNS)
 _KIND, _KIND_NEEDS = 8, 90
-_PLACE_NEEDS = 110
+_PLACE_NEEDS = 125
 _ENOUGH_NAME = 40
 """Columns a body gets before its place has the rest; two thirds where there is room for more."""
 

@@ -8,7 +8,7 @@ CXXFLAGS_STRICT := -std=c++17 -Wall -Wextra -Wshadow -Werror -fsyntax-only
 SOURCES := pyproject.toml setup.py $(wildcard csrc/*.[ch] zeekspy/_core.p* zeekspy/standin/*.cc zeekspy/standin/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test soak bench-start bench-generate check-asan lint wheel clean
+.PHONY: help venv build demo test soak bench bench-start bench-generate check-asan lint wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -45,6 +45,9 @@ demo: venv ## record the bundled target and show where its time goes
 
 test: venv ## every test that can run here; the last line is pytest's
 	@$(BIN)/python -m pytest -q
+
+bench: venv ## what sampling costs and how true it is, into docs/benchmarks.md (QUICK=1: short, no file; ONLY="cost rate")
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(ONLY)
 
 bench-start: venv ## how long until the first sample of ZEEK=... (several: in quotes)
 	@$(BIN)/python tests/bench/start.py $(ZEEK)

@@ -1,0 +1,171 @@
+"""What a sample costs, beside the least possible and zeek-spy: system calls, time. ``python -m tests.bench cost``"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.bench import page, runs
+from tests.bench.page import Section
+from tests.support import targets
+from zeekspy import session
+
+LONG = 20000
+"""Iterations of load.zeek's innermost loop: nearly every look finds a stack of depth five."""
+RATES = (100, 1000, 100000)
+COUNTED_HZ = 1000
+CALLS_GOAL, COLD_GOAL_US, FLAT_OUT_GOAL_US = 3, 10.0, 3.0
+CALLS = {
+    0: "read",
+    17: "pread64",
+    61: "wait4",
+    62: "kill",
+    101: "ptrace",
+    59: "execve",
+    202: "futex",
+    203: "sched_setaffinity",
+}
+CALLS |= {230: "clock_nanosleep", 247: "waitid", 309: "getcpu", 310: "process_vm_readv", 35: "nanosleep"}
+CALLS |= {281: "epoll_pwait", 232: "epoll_wait", 24: "sched_yield", 186: "gettid", 234: "tgkill", 14: "rt_sigprocmask"}
+
+MEANING = f"""
+Stacks of depth five that the sampler has seen before (tests/bench/load.zeek). Microseconds are medians, as each
+sampler measures them, from its wake-up to when it has the sample: at 100 and 1000 Hz every wake-up is a cold
+one, at {RATES[-1]} Hz, asked for and not reached, one look follows the other. The floor is one bare
+`process_vm_readv` of 16 bytes in a C program with the same wake-ups. System calls are those of the sampling
+thread, its sleep included, counted by the kernel. zeek-spy (ZEEKSPY_BENCH_ZEEK_SPY) stops the target for the
+time it needs.
+"""
+
+
+def measure(quick: bool) -> Section:
+    seconds = 2.0 if quick else 6.0
+    rows: list[list[str]] = []
+    told = ""
+    oldest = next((z for z in targets.zeeks() if runs.version(z) == "3.0.1"), None)
+    zeek_spy = os.environ.get("ZEEKSPY_BENCH_ZEEK_SPY")
+    with tempfile.TemporaryDirectory() as name:
+        floor = build_floor(Path(name))
+        for zeek in dict.fromkeys([*runs.zeeks(), *([oldest] if oldest else [])]):
+            what = f"Zeek {runs.version(zeek)}"
+            with runs.zeek(zeek, runs.script_load(long=LONG)) as run:
+                run.go()
+                if floor:
+                    at = session.attach(run.pid).target.symbols["call_stack"]
+                    rows.append(
+                        [f"{what}: floor", *(bare(floor, run.pid, at, hz, seconds) for hz in RATES), "2.00", ""]
+                    )
+                for engine in runs.ENGINES:
+                    took, calls = ours(run, engine, seconds)
+                    rows.append([f"{what}: {engine}", *(f"{t:.1f}" for t in took), *in_words(calls)])
+                    told += goals(what, took, calls) if engine == "nonblocking" else ""
+                if zeek == oldest and zeek_spy:
+                    rows.append([f"{what}: zeek-spy (means)", *spied(zeek_spy, run, seconds)])
+    if not (oldest and zeek_spy):
+        told += "- zeek-spy: not measured. It needs Zeek 3.0.1 and ZEEKSPY_BENCH_ZEEK_SPY, its executable.\n"
+    head = ["", *(f"us at {hz} Hz" for hz in RATES[:-1]), "us flat out", "system calls", "which"]
+    return Section("Cost of a sample", MEANING, page.table(head, rows) + "\n" + told)
+
+
+def build_floor(folder: Path) -> Path | None:
+    if shutil.which("gcc") is None:
+        return None
+    subprocess.run(["gcc", "-O2", "-o", folder / "floor", Path(__file__).with_name("floor.c")], check=True)
+    return folder / "floor"
+
+
+def bare(floor: Path, pid: int, address: int, hz: int, seconds: float) -> str:
+    command = [str(floor), str(pid), str(address), str(hz), f"{seconds:g}"]
+    return f"{float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]):.1f}"
+
+
+def ours(run: runs.Run, engine: str, seconds: float) -> tuple[list[float], Counter[str]]:
+    """Medians in microseconds at RATES, and the sampling thread's system calls for a sample."""
+    took = [runs.Recording(run, engine, hz, seconds).stats()["sample_us"]["p50"] for hz in RATES]
+    if not runs.bpftrace():
+        return took, Counter()
+    by_thread = counted(runs.record_command(run, engine, COUNTED_HZ, seconds))
+    by_thread.pop(max(by_thread, key=lambda tid: by_thread[tid]["execve"]))  # Python's
+    busiest = max(by_thread.values(), key=Counter.total)
+    samples = run.stats()["samples"]
+    return took, Counter({name: n / samples for name, n in busiest.items()})
+
+
+def counted(command: list[str], stop_after: float = 0) -> dict[int, Counter[str]]:
+    """The system calls of a command, by thread and name. It is told to stop after some seconds, or ends by itself."""
+    gate = subprocess.Popen(
+        ["sh", "-c", 'read _ && exec "$@"', "sh", *command], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    kernel = runs.Kernel(
+        f"tracepoint:raw_syscalls:sys_enter /pid == {gate.pid}/ {{ @calls[tid, args->id] = count(); }}"
+    )
+    assert gate.stdin is not None
+    gate.stdin.write(b"\n")
+    gate.stdin.close()
+    if stop_after:
+        time.sleep(stop_after)
+        gate.send_signal(signal.SIGINT)
+    gate.wait(runs.LONGEST)
+    result: dict[int, Counter[str]] = {}
+    for (tid, number), n in kernel.stop()["calls"].items():
+        result.setdefault(tid, Counter())[CALLS.get(number, f"call {number}")] += n
+    return result
+
+
+def in_words(calls: Counter[str]) -> list[str]:
+    """For a sample: how many, and those that nearly every one makes."""
+    if not calls:
+        return ["not measured", ""]
+    return [f"{calls.total():.2f}", ", ".join(f"{name} {n:.2f}" for name, n in calls.most_common() if n >= 0.1)]
+
+
+def goals(what: str, took: list[float], calls: Counter[str]) -> str:
+    made = calls.total() - calls["clock_nanosleep"]
+    told = ""
+    if calls:
+        told += page.verdict(
+            f"{what}: {CALLS_GOAL} system calls a sample besides its sleep", made <= CALLS_GOAL + 0.05, f"{made:.2f}."
+        )
+    told += page.verdict(
+        f"{what}: {COLD_GOAL_US:g} us from a cold wake-up", max(took[:-1]) <= COLD_GOAL_US, f"{max(took[:-1]):.1f} us."
+    )
+    return told + page.verdict(
+        f"{what}: {FLAT_OUT_GOAL_US:g} us back to back", took[-1] <= FLAT_OUT_GOAL_US, f"{took[-1]:.1f} us."
+    )
+
+
+def spied(zeek_spy: str, run: runs.Run, seconds: float) -> list[str]:
+    """The same of zeek-spy, which prints the time that its looks took."""
+    result = []
+    for hz in RATES:
+        command = [
+            zeek_spy,
+            "-pid",
+            str(run.pid),
+            "-hz",
+            str(hz),
+            "-stats",
+            "1s",
+            "-profile",
+            str(run.folder / "zs.pb.gz"),
+        ]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(max(3.0, seconds))
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate()
+        seen = re.findall(r"\((\d+) total\).*overhead=[\d.]+% \(([\d.]+)(ms|s)\)", err)
+        spent = sum(float(n) * (1e3 if unit == "ms" else 1e6) for _, n, unit in seen)
+        result.append(f"{spent / int(seen[-1][0]):.1f}" if seen else "failed")
+    if not runs.bpftrace():
+        return [*result, "not measured", ""]
+    command[command.index("-hz") + 1] = str(COUNTED_HZ)
+    calls = sum(counted(command, seconds).values(), Counter[str]())
+    samples = COUNTED_HZ * seconds
+    return [*result, *in_words(Counter({name: n / samples for name, n in calls.items()}))]

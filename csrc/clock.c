@@ -31,6 +31,13 @@ void zs_clock_init(struct zs_clock *clock, double hz, uint64_t seed, uint64_t no
 	plan(clock);
 }
 
+void zs_clock_restart(struct zs_clock *clock, uint64_t now_ns)
+{
+	clock->start_ns = now_ns;
+	clock->slot = 0;
+	plan(clock);
+}
+
 void zs_clock_advance(struct zs_clock *clock, uint64_t now_ns)
 {
 	uint64_t current = now_ns > clock->start_ns ? (uint64_t)((double)(now_ns - clock->start_ns) / clock->period_ns) : 0;

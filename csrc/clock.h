@@ -16,6 +16,8 @@ struct zs_clock {
 
 uint64_t zs_now_ns(void);
 void zs_clock_init(struct zs_clock *clock, double hz, uint64_t seed, uint64_t now_ns);
+// Begins anew at now_ns, with the period, the random state and the misses that it has.
+void zs_clock_restart(struct zs_clock *clock, uint64_t now_ns);
 // Moves on to the next slot that is not over at now_ns; slots skipped count as missed.
 void zs_clock_advance(struct zs_clock *clock, uint64_t now_ns);
 

@@ -8,11 +8,21 @@ void zs_cpus_init(struct zs_cpus *cpus)
 
 void zs_cpus_keep_off(const struct zs_cpus *cpus, int cpu)
 {
+	cpu_set_t busy;
+	CPU_ZERO(&busy);
+	if (cpu >= 0 && cpu < CPU_SETSIZE)
+		CPU_SET(cpu, &busy);
+	zs_cpus_keep_off_all(cpus, &busy);
+}
+
+void zs_cpus_keep_off_all(const struct zs_cpus *cpus, const cpu_set_t *busy)
+{
 	if (!cpus->known)
 		return;
 	cpu_set_t away = cpus->allowed, wanted;
-	if (cpu >= 0 && cpu < CPU_SETSIZE)
-		CPU_CLR(cpu, &away);
+	for (int i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, busy))
+			CPU_CLR(i, &away);
 	wanted = away;
 	for (int i = 0; i < CPU_SETSIZE; i++)
 		if (CPU_ISSET(i, &cpus->avoid))

@@ -18,6 +18,8 @@ void zs_cpus_init(struct zs_cpus *cpus);
 // Keeps the calling thread off that CPU, and off those to avoid; where that leaves none, off that CPU alone; where that
 // leaves none either, anywhere it may run. Never outside what it was allowed.
 void zs_cpus_keep_off(const struct zs_cpus *cpus, int cpu);
+// The same for several CPUs that looks are taken at in turn.
+void zs_cpus_keep_off_all(const struct zs_cpus *cpus, const cpu_set_t *busy);
 // Moves the calling thread to that CPU, where it stays; false if it may not run there.
 bool zs_cpus_follow(int cpu);
 

@@ -1,31 +1,6 @@
 // The walker on the clock, within an engine: samples in runs, counters, and what each sample cost.
 #define _GNU_SOURCE
-#include "clock.h"
-#include "engine.h"
-#include "thread.h"
-
-enum { MAX_RUNS = 1 << 16 }; // a batch's; beyond that poll returns early
-
-struct zs_sampler {
-	struct zs_walker *walker;
-	struct zs_task task;
-	struct zs_engine engine;
-	struct zs_thread thread;
-	struct zs_clock clock;
-	struct zs_stats stats;
-	struct zs_definitions seen;
-	struct zs_run *runs;
-	uint32_t nruns, cruns;
-	uint64_t cpu_ns;         // the thread's, when last read
-	uint64_t pending_cpu_ns; // spent and not yet given to a sample
-	uint64_t waited_ns, batch_waited_ns; // for a CPU: when last read, and in the batch
-	uint64_t last_ns;
-	uint64_t earliest_ns; // of the next sample
-	uint64_t late;        // looks that the engine put off
-	uint64_t until_ns;    // of the poll
-	int rc;               // of the poll, with its error
-	struct zs_error error;
-};
+#include "sampler.h"
 
 // Buckets of an eighth of an octave from 128 ns on: 256 of them reach beyond ten minutes.
 enum { COST_BASE = 7, COST_STEPS = 8 };
@@ -85,6 +60,10 @@ int zs_sampler_use(struct zs_sampler *sampler, int engine, struct zs_error *erro
 	zs_thread_end(&sampler->thread); // what the engine did to its thread, or holds by it, ends with that thread
 	other.cpus.avoid = sampler->engine.cpus.avoid;
 	sampler->engine = other;
+	if (sampler->in_crew) { // its own clock has stood still
+		zs_clock_restart(&sampler->clock, zs_now_ns());
+		sampler->in_crew = false;
+	}
 	return ZS_OK;
 }
 
@@ -101,9 +80,8 @@ int zs_sampler_set_hz(struct zs_sampler *sampler, double hz, struct zs_error *er
 {
 	if (!(hz >= 0.001 && hz <= 100000))
 		return zs_fail(error, ZS_EINVAL, 0, 0, "hz");
-	uint64_t missed = sampler->clock.missed;
-	zs_clock_init(&sampler->clock, hz, sampler->clock.random, zs_now_ns());
-	sampler->clock.missed = missed;
+	sampler->clock.period_ns = 1e9 / hz;
+	zs_clock_restart(&sampler->clock, zs_now_ns());
 	return ZS_OK;
 }
 
@@ -127,7 +105,7 @@ static int add_run(struct zs_sampler *s, const struct zs_run *sample, struct zs_
 		last->wall_ns += sample->wall_ns;
 		return ZS_OK;
 	}
-	if (!zs_grow((void **)&s->runs, &s->cruns, s->nruns, 1, MAX_RUNS, sizeof *s->runs))
+	if (!zs_grow((void **)&s->runs, &s->cruns, s->nruns, 1, ZS_MAX_RUNS, sizeof *s->runs))
 		return zs_fail(error, ZS_ENOMEM, 0, 0, "runs");
 	s->runs[s->nruns++] = *sample;
 	return ZS_OK;
@@ -191,6 +169,19 @@ static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, 
 	s->stats.last_ns = now;
 	count(&s->stats, &sample, look);
 	return add_run(s, &sample, error);
+}
+
+int zs_sampler_look(struct zs_sampler *s, struct zs_error *error)
+{
+	struct zs_hold hold = { .running = ZS_RUNNING_UNKNOWN };
+	struct zs_look look;
+	uint64_t now = zs_now_ns();
+	int rc = zs_walk(s->walker, &look, error);
+	if (rc >= 0)
+		rc = take(s, now, &hold, &look, error);
+	if (rc >= 0)
+		s->stats.cost[cost_bucket(zs_now_ns() - now)]++;
+	return rc;
 }
 
 static int sample_once(struct zs_sampler *s, struct zs_error *error)
@@ -281,7 +272,7 @@ static bool sleep_until(struct zs_sampler *s, uint64_t ns)
 static void sample_until(void *arg)
 {
 	struct zs_sampler *s = arg;
-	while (s->nruns < MAX_RUNS) {
+	while (s->nruns < ZS_MAX_RUNS) {
 		uint64_t due = s->clock.due_ns > s->earliest_ns ? s->clock.due_ns : s->earliest_ns;
 		if (!sleep_until(s, zs_min64(due, s->until_ns)) || due > s->until_ns)
 			return;
@@ -292,19 +283,14 @@ static void sample_until(void *arg)
 	}
 }
 
-int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_batch *ret, struct zs_error *error)
+void zs_sampler_begin(struct zs_sampler *s)
 {
-	struct zs_sampler *s = sampler;
-	s->until_ns = zs_now_ns() + budget_ns;
 	s->nruns = 0;
 	s->rc = ZS_OK;
-	int rc = zs_thread_run(&s->thread, &s->error);
-	rc = rc < 0 ? rc : s->rc;
-	if (rc < 0) {
-		*error = s->error;
-		zs_thread_end(&s->thread); // nothing of the target is held any longer
-		s->engine.entered = false;
-	}
+}
+
+void zs_sampler_end(struct zs_sampler *s, struct zs_batch *ret)
+{
 	share_cpu(s);
 	s->stats.missed = s->clock.missed + s->late;
 	zs_walker_reads(s->walker, &s->stats.reads, &s->stats.read_bytes);
@@ -313,6 +299,21 @@ int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_ba
 	s->stats.overflow = s->seen.overflow;
 	ret->runs = s->runs;
 	ret->nruns = s->nruns;
+}
+
+int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_batch *ret, struct zs_error *error)
+{
+	struct zs_sampler *s = sampler;
+	s->until_ns = zs_now_ns() + budget_ns;
+	zs_sampler_begin(s);
+	int rc = zs_thread_run(&s->thread, &s->error);
+	rc = rc < 0 ? rc : s->rc;
+	if (rc < 0) {
+		*error = s->error;
+		zs_thread_end(&s->thread); // nothing of the target is held any longer
+		s->engine.entered = false;
+	}
+	zs_sampler_end(s, ret);
 	return rc < 0 ? rc : ZS_OK;
 }
 

@@ -293,6 +293,21 @@ int zs_sampler_set_hz(struct zs_sampler *sampler, double hz, struct zs_error *er
 const struct zs_stats *zs_sampler_stats(const struct zs_sampler *sampler);
 void zs_sampler_destroy(struct zs_sampler *sampler);
 
+// ---- crew: samplers that share a thread and a clock, so that one awakening serves them all
+
+struct zs_crew;
+
+// hz and seed as for zs_sampler_create. The samplers' own rates count for nothing while they are in a crew.
+int zs_crew_create(double hz, uint64_t seed, struct zs_crew **ret, struct zs_error *error);
+int zs_crew_set_hz(struct zs_crew *crew, double hz, struct zs_error *error); // between polls
+// Has n samplers of ZS_NONBLOCKING look at every due moment, for budget_ns or until a signal arrives; others are
+// ZS_EINVAL. Who is in it may differ from poll to poll. An error of one sampler is that one's, and zs_sampler_batch has it.
+int zs_crew_poll(struct zs_crew *crew, struct zs_sampler *const *samplers, size_t n, uint64_t budget_ns,
+                 struct zs_error *error);
+// What the last poll has brought, as from zs_sampler_poll; once after each.
+int zs_sampler_batch(struct zs_sampler *sampler, struct zs_batch *ret, struct zs_error *error);
+void zs_crew_destroy(struct zs_crew *crew);
+
 // ---- confinement: what this process gives up once it has attached
 
 enum zs_confine_flags {

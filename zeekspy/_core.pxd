@@ -134,6 +134,13 @@ cdef extern from "zs.h" nogil:
     const zs_stats *zs_sampler_stats(const zs_sampler *sampler)
     void zs_sampler_destroy(zs_sampler *sampler)
 
+    struct zs_crew
+    int zs_crew_create(double hz, uint64_t seed, zs_crew **ret, zs_error *error)
+    int zs_crew_set_hz(zs_crew *crew, double hz, zs_error *error)
+    int zs_crew_poll(zs_crew *crew, zs_sampler **samplers, size_t n, uint64_t budget_ns, zs_error *error) nogil
+    int zs_sampler_batch(zs_sampler *sampler, zs_batch *ret, zs_error *error)
+    void zs_crew_destroy(zs_crew *crew)
+
     int ZS_ALLOW_STOPS
     int ZS_ALLOW_PUBLISH
     int zs_confine(int flags, int child, uint64_t capabilities, zs_error *error)

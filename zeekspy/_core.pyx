@@ -268,6 +268,21 @@ cdef class Batch:
     """None, or the exception that ended the sampling; what was sampled before it is in the batch."""
 
 
+cdef Batch batch_of(const zs_batch *batch, int rc, zs_error *error):
+    cdef size_t i
+    cdef Batch result = Batch.__new__(Batch)
+    result.definitions = definitions(&batch.definitions)
+    result.runs = []
+    for i in range(batch.nruns):
+        result.runs.append((batch.runs[i].t_ns, batch.runs[i].stack, batch.runs[i].flags, batch.runs[i].count,
+                            batch.runs[i].cpu_ns, batch.runs[i].wall_ns))
+    try:
+        check(rc, error)
+    except Exception as e:
+        result.lost = e
+    return result
+
+
 cdef class Sampler:
     """A walker on a clock."""
 
@@ -305,25 +320,19 @@ cdef class Sampler:
         cdef zs_batch batch
         cdef zs_error error
         cdef int rc
-        cdef size_t i
-        cdef Batch result = Batch.__new__(Batch)
         with nogil:
             rc = zs_sampler_poll(self.sampler, budget_ns, &batch, &error)
-        result.definitions = definitions(&batch.definitions)
-        result.runs = []
-        for i in range(batch.nruns):
-            result.runs.append((batch.runs[i].t_ns, batch.runs[i].stack, batch.runs[i].flags, batch.runs[i].count,
-                                batch.runs[i].cpu_ns, batch.runs[i].wall_ns))
-        try:
-            check(rc, &error)
-        except Exception as e:
-            result.lost = e
-        return result
+        return batch_of(&batch, rc, &error)
 
     def set_hz(self, double hz):
         """Goes on at another rate. ValueError if there is none such."""
         cdef zs_error error
         check(zs_sampler_set_hz(self.sampler, hz, &error), &error)
+
+    def counts(self):
+        """(samples, script, unreadable, lineless, missed, started_ns, last_ns): the few that each poll looks at."""
+        cdef const zs_stats *s = zs_sampler_stats(self.sampler)
+        return s.samples, s.script, s.unreadable, s.lineless, s.missed, s.started_ns, s.last_ns
 
     def stats(self):
         """The counters of struct zs_stats by name; ``cost`` is the histogram over COST_NS."""
@@ -336,6 +345,50 @@ cdef class Sampler:
             "realtime": bool(s.realtime), "started_ns": s.started_ns, "last_ns": s.last_ns,
             "cost": [s.cost[i] for i in range(ZS_HISTOGRAM)],
         }
+
+
+cdef class Crew:
+    """Samplers of the engine nonblocking that share a thread and a clock."""
+
+    cdef zs_crew *crew
+
+    def __init__(self, double hz, uint64_t seed):
+        cdef zs_error error
+        if self.crew != NULL:
+            raise TypeError("initialised twice")
+        check(zs_crew_create(hz, seed, &self.crew, &error), &error)
+
+    def __dealloc__(self):
+        zs_crew_destroy(self.crew)
+
+    def set_hz(self, double hz):
+        """Goes on at another rate. ValueError if there is none such."""
+        cdef zs_error error
+        check(zs_crew_set_hz(self.crew, hz, &error), &error)
+
+    def poll(self, samplers, uint64_t budget_ns):
+        """Has all of them sample for ``budget_ns`` or until a signal arrives, without the GIL: a Batch of each."""
+        cdef zs_error error
+        cdef zs_batch batch
+        cdef int rc
+        cdef size_t i, n = len(samplers)
+        cdef list held = list(samplers)
+        cdef zs_sampler **members = <zs_sampler **>calloc(n + 1, sizeof(zs_sampler *))
+        if members == NULL:
+            raise MemoryError
+        try:
+            for i in range(n):
+                members[i] = (<Sampler?>held[i]).sampler
+            with nogil:
+                rc = zs_crew_poll(self.crew, members, n, budget_ns, &error)
+            check(rc, &error)
+            result = []
+            for i in range(n):
+                rc = zs_sampler_batch(members[i], &batch, &error)
+                result.append(batch_of(&batch, rc, &error))
+            return result
+        finally:
+            free(members)
 
 
 def confine(*, bint stops=False, bint publish=False, int child=0, uint64_t capabilities=0):

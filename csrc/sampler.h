@@ -1,0 +1,39 @@
+// A sampler's inside, for those that have it look: its own thread (sampler.c), or one it shares (crew.c).
+#ifndef ZS_SAMPLER_H
+#define ZS_SAMPLER_H
+
+#include "clock.h"
+#include "engine.h"
+#include "thread.h"
+
+enum { ZS_MAX_RUNS = 1 << 16 }; // a batch's; beyond that poll returns early
+
+struct zs_sampler {
+	struct zs_walker *walker;
+	struct zs_task task;
+	struct zs_engine engine;
+	struct zs_thread thread;
+	struct zs_clock clock;
+	bool in_crew; // looks when its crew does, not by its own clock
+	struct zs_stats stats;
+	struct zs_definitions seen;
+	struct zs_run *runs;
+	uint32_t nruns, cruns;
+	uint64_t cpu_ns;         // the thread's, when last read
+	uint64_t pending_cpu_ns; // spent and not yet given to a sample
+	uint64_t waited_ns, batch_waited_ns; // for a CPU: when last read, and in the batch
+	uint64_t last_ns;
+	uint64_t earliest_ns; // of the next sample
+	uint64_t late;        // looks that the engine put off
+	uint64_t until_ns;    // of the poll
+	int rc;               // of the poll, with its error
+	struct zs_error error;
+};
+
+void zs_sampler_begin(struct zs_sampler *sampler); // of a poll
+// One look now, from the calling thread, without an engine.
+int zs_sampler_look(struct zs_sampler *sampler, struct zs_error *error);
+// Of a poll: what it has brought.
+void zs_sampler_end(struct zs_sampler *sampler, struct zs_batch *ret);
+
+#endif

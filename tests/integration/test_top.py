@@ -166,6 +166,19 @@ def test_the_terminal_is_given_back(how: str) -> None:
             assert untouched(target)
 
 
+def test_the_end_of_one_target_does_not_end_the_other() -> None:
+    with running("1") as one, running("2") as two, terminal("--pid", one.pid, two.pid, size=(160, 24)) as screen:
+        assert screen.reads(f"pid {two.pid}".encode())
+        one.kill()
+        one.wait()
+        assert screen.reads(b"the target has exited")
+        assert screen.process.poll() is None
+        screen.types(b"q")
+        assert screen.ends() == 0
+        assert f"zeekspy: pid {one.pid}: the target has exited".encode() in screen.said.split(BACK)[1]
+        assert untouched(two)
+
+
 def test_a_fault_of_ours_gives_the_terminal_back_too() -> None:
     program = (
         "from zeekspy import cli; from zeekspy.top import table\n"

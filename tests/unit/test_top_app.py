@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from textual.pilot import Pilot
 
 from tests.support.live import Still, tick
 from tests.support.profiles import SITE
+from zeekspy import confine
 from zeekspy.live import Live
 from zeekspy.profile import Values
 from zeekspy.top.app import TopApp
@@ -212,3 +215,25 @@ def test_nothing_sampled_yet() -> None:
         assert "callees" not in await presses(pilot, "enter")  # there is no row to look into
 
     driven(app_of(Still(Live(4711, 5.0, tick(0.0)))), look)
+
+
+def test_the_loop_is_woken_without_sockets() -> None:
+    """By another thread and by a signal, in a confined process: by itself it would sleep for ten minutes."""
+    program = """
+import os, signal, sys, threading
+from zeekspy.confine import confine
+from zeekspy.top.loop import PipeLoop
+loop = PipeLoop()
+confined = confine([os.getpid()]).confined
+signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(loop.stop))
+for wake in (lambda: loop.call_soon_threadsafe(loop.stop), lambda: os.kill(os.getpid(), signal.SIGTERM)):
+    sleeping = loop.call_later(600, sys.exit, 9)
+    threading.Timer(0.2, wake).start()
+    loop.run_forever()
+    sleeping.cancel()
+loop.close()
+print("woken", confined)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stderr == ""
+    assert done.stdout == f"woken {confine.available()}\n"

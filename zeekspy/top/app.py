@@ -93,6 +93,7 @@ class TopApp(App[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+c,ctrl+q", "quit", "quit", priority=False),
+        Binding("ctrl+z", "suspend_process", "suspend"),
         Binding("slash", "search", "search"),
         Binding("s", "sort(1)", "sort"),
         Binding("S,shift+s", "sort(-1)", "sort back"),

@@ -10,19 +10,29 @@ from zeekspy.layout import Layout, version_key
 
 
 @cache
+def _parsed(name: str) -> Layout:
+    return layout.parse((resources.files(__name__) / name).read_text(encoding="utf-8"), name)
+
+
+def _names() -> list[str]:
+    return [entry.name for entry in resources.files(__name__).iterdir() if entry.name.endswith(".json")]
+
+
+@cache
 def tables() -> tuple[Layout, ...]:
     """All shipped tables, the oldest Zeek first. ``origin`` is the file's name. BadLayout if one is damaged."""
-    found = [
-        layout.parse(entry.read_text(encoding="utf-8"), entry.name)
-        for entry in resources.files(__name__).iterdir()
-        if entry.name.endswith(".json")
-    ]
-    return tuple(sorted(found, key=lambda table: (version_key(table.since), table.stdlib)))
+    return tuple(sorted(map(_parsed, _names()), key=lambda table: (version_key(table.since), table.stdlib)))
 
 
 def find(version: str, stdlib: str) -> Layout | None:
     """The table for Zeek ``version`` built with ``stdlib`` (one of layout.STDLIBS), None if none claims it."""
+    # An attach waits for this: the likely files first, for reading all of them takes longer than the rest of the choice.
+    likely = f"zeek-{version.partition('.')[0]}."
     try:
-        return next((t for t in tables() if t.stdlib == stdlib and t.covers(version)), None)
+        for name in sorted(_names(), key=lambda name: (f"-{stdlib}." not in name, not name.startswith(likely), name)):
+            table = _parsed(name)
+            if table.stdlib == stdlib and table.covers(version):
+                return table
     except ValueError:  # not a version of Zeek
-        return None
+        pass
+    return None

@@ -78,6 +78,8 @@ class CallCounter:
         self.code = CompiledCode(layout, memory)
         self._instructions = InstructionCounter(self.code, self.index, from_start=from_start)
         self.from_start = from_start
+        self.share = SHARE
+        """Of one CPU that reading may cost: less where many targets are read by one process."""
         self._interpreted: dict[int, _Count] = {}
         self._compiled: dict[int, _Count] = {}
         self._uncounted: set[Frame] = set()  # compiled by a Zeek that does not count calls
@@ -177,7 +179,7 @@ class CallCounter:
             self._gone = self._gone or began
             return False
         self.until = began
-        self._next = began + min(max((time.thread_time() - spent) / SHARE, 0.05), LATEST_S)
+        self._next = began + min(max((time.thread_time() - spent) / self.share, 0.05), LATEST_S)
         return True
 
     def counts(self) -> dict[Frame, int]:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zeekspy import choice, engines, selfcheck, target, zeek_types
+from zeekspy import choice, engines, selfcheck, several, target, timeline, zeek_types
 from zeekspy._core import COST_NS, SAMPLE_FLAGS, Batch, Memory, Sampler, Walker
 from zeekspy.calls import CallCounter
 from zeekspy.errors import AccessDenied, NoSuchTarget, UnknownBuild, ZeekspyError
 from zeekspy.layout import STDLIBS, Layout
-from zeekspy.limit import Limit
 from zeekspy.profile import CORE, IDLE, Frame, Labels, Profile, Stack
+from zeekspy.several import merge as merge
+from zeekspy.several import own_cpu
+from zeekspy.several import run as run
 from zeekspy.stackcheck import FEW, StackCheck
 from zeekspy.stacks import StackTable
 from zeekspy.target import Target
-from zeekspy.timeline import Timeline, merged
+from zeekspy.timeline import Timeline
 
-POLL_NS = 100_000_000
-"""How long the core samples before Python has its turn: how late Ctrl-C can be."""
+LEAST_RUNS = 1 << 14
+"""Of times kept for each of many targets: more than two minutes at 100 Hz."""
 LOOKS = 50
 """At running stacks after each poll, until they have shown that the layout fits: a few milliseconds at most."""
 JUDGE_AFTER = 200
@@ -97,11 +97,14 @@ def open_memory(pid: int) -> Memory:
 class Session:
     """Samples one target at ``hz``. ``profile`` is complete at any time; ``finish`` adds how it came about."""
 
-    def __init__(self, attachment: Attachment, hz: float, *, engine: str = "auto", labels: Labels = ()) -> None:
+    def __init__(
+        self, attachment: Attachment, hz: float, *, engine: str = "auto", labels: Labels = (), among: int = 1
+    ) -> None:
+        """``among`` how many targets this process samples: they share what one alone may use of memory and CPU."""
         self.attachment = attachment
         self.hz = hz
         self.profile = Profile(time_ns=time.time_ns(), period_ns=round(1e9 / hz))
-        self.profile.times = self._times = Timeline()
+        self.profile.times = self._times = Timeline(max(timeline.LIMIT // among, LEAST_RUNS))
         self._slots: dict[tuple[int, bool], int] = {}
         self._zero_ns = time.monotonic_ns()
         self.ended: str | None = None
@@ -110,13 +113,17 @@ class Session:
         """What went wrong with this one of several targets."""
         self.lowered_to: float | None = None
         """The rate now, where it is not the one asked for."""
-        self._labels = labels
+        self.labels = labels
+        self._final: dict[str, Any] | None = None
         self._calls = attachment.call_counter()  # before the sampler, whose time begins when it is made
+        self._calls.share /= among
         self._table, self._known = attachment.stack_table(self._calls), 0
         pid = attachment.target.pid
         self._cpus = engines.look(pid)
         self.choice = engines.choose(engine, self._cpus, hz)
         """The engine that samples, why, and what it may yet be replaced by."""
+        if among > several.CREW:  # those that stop the target need a thread for each
+            self.choice = replace(self.choice, fallback=None)
         if self.choice.engine == "ptrace":
             engines.check_untraced(pid)
         self._sampler = Sampler(
@@ -129,10 +136,25 @@ class Session:
         )
         self._stack_check = StackCheck(attachment.target, attachment.layout, attachment.memory)
         self._stack_check.look_back()
-        self._cpu_at_start = _own_cpu()
+        self._cpu_at_start = own_cpu()
         self._began = time.monotonic()
 
-    def poll(self, budget_ns: int = POLL_NS) -> Batch:
+    @property
+    def sampler(self) -> Sampler:
+        """For the crew that samples; it and ``poll`` take turns, never both."""
+        return self._sampler
+
+    @property
+    def shares(self) -> bool:
+        """Whether it can be sampled in a thread together with others."""
+        return self.choice.engine == "nonblocking"
+
+    def progress(self) -> tuple[int, int]:
+        """Samples taken and missed."""
+        counts = self._sampler.counts()
+        return counts[0], counts[4]
+
+    def poll(self, budget_ns: int = several.POLL_NS) -> Batch:
         """Samples for that long, or until a signal arrives, in any thread; ``take`` what it returns."""
         return self._sampler.poll(budget_ns)
 
@@ -143,7 +165,7 @@ class Session:
 
     def counters(self) -> dict[str, Any]:
         """The core's, as they are now."""
-        return self._sampler.stats()
+        return self._counters if self._final is not None else self._sampler.stats()
 
     def calls(self) -> tuple[float, dict[Frame, int]]:
         """How often bodies have run since the attach, as profile.body_key names them, at this monotonic time (s)."""
@@ -159,7 +181,7 @@ class Session:
             on_cpu = bool(flags & SAMPLE_FLAGS["on-cpu"])
             frames = self._stack(stack, on_cpu)
             self._times.add((t_ns - self._zero_ns) // 1000, self._slot(stack, on_cpu, frames), count)
-            self.profile.add(frames, self._labels, count, cpu_ns, wall_ns)
+            self.profile.add(frames, self.labels, count, cpu_ns, wall_ns)
         self.profile.duration_ns = round((time.monotonic() - self._began) * 1e9)
         if isinstance(batch.lost, NoSuchTarget):
             self.ended = "the target has exited"
@@ -174,6 +196,8 @@ class Session:
 
     def finish(self) -> None:
         """Puts the circumstances into the profile's ``meta``. UnknownBuild if no stack agreed with the layout."""
+        if self._final is not None:
+            return
         from importlib import metadata  # what reads it takes 20 ms to import, which the first sample need not wait for
 
         self._stack_check.verdict(FEW)
@@ -190,6 +214,12 @@ class Session:
             read_method=self.attachment.memory.method,
         )
 
+    def release(self) -> None:
+        """Lets go of all that sampling needs; profile, ``stats`` and ``counters`` stay as they are."""
+        if self._final is None:
+            self._final, self._counters = self.stats(), self.counters()
+            del self._sampler, self._calls, self._table, self._stack_check, self._slots
+
     def _stack(self, number: int, on_cpu: bool) -> Stack:
         if number:
             return self._table.stack(number)
@@ -203,15 +233,13 @@ class Session:
         key = number, bool(number) or on_cpu
         slot = self._slots.get(key)
         if slot is None:
-            slot = self._slots[key] = self._times.slot(frames, self._labels)
+            slot = self._slots[key] = self._times.slot(frames, self.labels)
         return slot
 
     def _judge(self) -> None:
-        counters = self._sampler.stats()
-        proved = self._stack_check.agreed["Frame.function"] and self._stack_check.agreed["Frame.next_stmt"]
-        script, unreadable = counters["script"], counters["unreadable"]
-        if not proved:
-            unreadable = max(unreadable, counters["lineless"])
+        _, script, unreadable, lineless, *_ = self._sampler.counts()
+        if not (self._stack_check.agreed["Frame.function"] and self._stack_check.agreed["Frame.next_stmt"]):
+            unreadable = max(unreadable, lineless)
         if script >= JUDGE_AFTER and 2 * unreadable > script:
             origin = self.attachment.layout.origin
             raise UnknownBuild(
@@ -232,10 +260,10 @@ class Session:
 
     def _reconsider(self) -> None:
         """After the first second, once: whether ``auto`` goes on with another engine."""
-        counters = self._sampler.stats()
-        if self.choice.fallback is None or counters["last_ns"] - counters["started_ns"] < engines.TRIAL_S * 1e9:
+        _, script, unreadable, _, _, started_ns, last_ns = self._sampler.counts()
+        if self.choice.fallback is None or last_ns - started_ns < engines.TRIAL_S * 1e9:
             return
-        other = engines.reconsider(self.choice, self._cpus, counters["script"], counters["unreadable"])
+        other = engines.reconsider(self.choice, self._cpus, script, unreadable)
         self.choice = replace(self.choice, fallback=None)
         if other is not None:
             with suppress(AccessDenied):  # another process traces it: no reason to end
@@ -244,6 +272,8 @@ class Session:
 
     def stats(self) -> dict[str, Any]:
         """What ``--stats`` writes (design.md section 6), with counters of our own behind it."""
+        if self._final is not None:
+            return self._final
         c: dict[str, Any] = self._sampler.stats()
         spent = (c["last_ns"] - c["started_ns"]) / 1e9
         reads = c["reads"] / c["samples"] if c["samples"] else 0.0
@@ -259,7 +289,7 @@ class Session:
             **{k: c[k] for k in ("samples", "script", "core", "idle", "torn", "stale", "unreadable", "missed")},
             "cpu_s": round(c["cpu_ns"] / 1e9, 6),
             "waited_s": round(c["waited_ns"] / 1e9, 6),
-            "profiler_cpu_s": round(_own_cpu() - self._cpu_at_start, 6),
+            "profiler_cpu_s": round(own_cpu() - self._cpu_at_start, 6),
             "sample_us": quantiles(c["cost"]),
             "reads_per_sample": round(reads, 3),
             "lineless": c["lineless"],
@@ -267,50 +297,6 @@ class Session:
             "overflow": c["overflow"],
             "layout_unproven": self._stack_check.unproven,
         }
-
-
-def run(
-    sessions: Sequence[Session], duration: float | None = None, max_cpu: float | None = None, poll_ns: int = POLL_NS
-) -> Iterator[float]:
-    """Samples all sessions, each in a thread, and yields the seconds gone by after every ``poll_ns``, about.
-
-    Ends when ``duration`` seconds are over or all targets have gone; the caller may stop asking at any time. The rate
-    is lowered when it costs more than ``max_cpu`` percent of a core for each target. What goes wrong with one of
-    several targets ends only that one's session and is its ``error``.
-    """
-    from concurrent import futures
-
-    began = time.monotonic()
-    limit = None if max_cpu is None else Limit(sessions[0].hz, max_cpu * len(sessions), began, _own_cpu())
-    with futures.ThreadPoolExecutor(max_workers=max(1, len(sessions))) as pool:
-        while live := [s for s in sessions if s.ended is None]:
-            left = poll_ns if duration is None else round((began + duration - time.monotonic()) * 1e9)
-            if left <= 0:
-                break
-            budget = min(poll_ns, left)
-            # One target needs no thread, and its poll is then cut short by a signal.
-            batches = (
-                [live[0].poll(budget)] if len(live) == 1 else list(pool.map(Session.poll, live, [budget] * len(live)))
-            )
-            for session, batch in zip(live, batches, strict=True):
-                try:
-                    session.take(batch)
-                except ZeekspyError as e:
-                    if len(sessions) == 1:
-                        raise
-                    session.error, session.ended = e, str(e)
-            if limit is not None:
-                _keep(limit, sessions)
-            yield time.monotonic() - began
-
-
-def _keep(limit: Limit, sessions: Sequence[Session]) -> None:
-    counters = [s.counters() for s in sessions]
-    samples, missed = (sum(c[k] for c in counters) for k in ("samples", "missed"))
-    lower = limit.lower(time.monotonic(), _own_cpu(), samples, missed)
-    if lower is not None:
-        for s in sessions:
-            s.lower_hz(lower)
 
 
 def quantiles(histogram: list[int]) -> dict[str, float]:
@@ -326,39 +312,4 @@ def quantiles(histogram: list[int]) -> dict[str, float]:
             if seen >= part * total:
                 result[name] = COST_NS[min(bucket + 1, len(COST_NS) - 1)] / 1000
                 break
-    return result
-
-
-def _own_cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def merge(sessions: Sequence[Session]) -> Profile:
-    """One Profile of all sessions. Its ``meta`` is the first one's, counters that are sums added up."""
-    first = sessions[0].profile
-    if len(sessions) == 1:
-        return first
-    result = Profile(time_ns=min(s.profile.time_ns for s in sessions), period_ns=first.period_ns)
-    result.duration_ns = max(s.profile.duration_ns for s in sessions)
-    result.meta = dict(first.meta)
-    for key in (
-        "samples",
-        "script",
-        "core",
-        "idle",
-        "torn",
-        "stale",
-        "unreadable",
-        "lineless",
-        "missed",
-        "cpu_s",
-        "overflow",
-    ):
-        result.meta[key] = sum(s.profile.meta[key] for s in sessions)
-    for s in sessions:
-        for stack, labels, values in s.profile:
-            result.add(stack, labels, values.count, values.cpu_ns, values.wall_ns)
-        result.add_calls(s.profile)
-    result.times = merged([(s._times, (s.profile.time_ns - result.time_ns) // 1000) for s in sessions])
     return result

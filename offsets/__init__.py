@@ -26,7 +26,7 @@ def tables() -> tuple[Layout, ...]:
 
 def find(version: str, stdlib: str) -> Layout | None:
     """The table for Zeek ``version`` built with ``stdlib`` (one of layout.STDLIBS), None if none claims it."""
-    # An attach waits for this: the likely files first, for reading all of them takes longer than the rest of the choice.
+    # An attach waits for this: the likely files first, for reading all takes longer than the rest of the choice.
     likely = f"zeek-{version.partition('.')[0]}."
     try:
         for name in sorted(_names(), key=lambda name: (f"-{stdlib}." not in name, not name.startswith(likely), name)):

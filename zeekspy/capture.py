@@ -31,6 +31,8 @@ class Header:
     fields: Mapping[str, int]
     symbols: Mapping[str, int]
     """By the name a layout gives them: call_stack, g_frame_stack …"""
+    raw: bool = False
+    """Made without a layout, as none fitted: the memory around the stacks, whatever it is."""
 
 
 def read(path: Path) -> tuple[Header, Iterator[Segments]]:
@@ -81,7 +83,8 @@ def _header(path: Path, first: Mapping[str, Any]) -> Header:
     if "call_stack" not in symbols:
         raise FileError(f"{path} is damaged: its header does not say where call_stack is")
     stdlib = texts["stdlib"] if isinstance(texts["stdlib"], str) else None
-    return Header(texts["version"], str(texts["arch"] or ""), stdlib, _numbers(path, first, "fields"), symbols)
+    fields, raw = _numbers(path, first, "fields"), first.get("raw") is True
+    return Header(texts["version"], str(texts["arch"] or ""), stdlib, fields, symbols, raw)
 
 
 def _stop(path: Path, number: int, stop: Mapping[str, Any]) -> Segments:
@@ -117,6 +120,7 @@ class Writer:
             "stdlib": header.stdlib,
             "fields": dict(header.fields),
             "symbols": dict(header.symbols),
+            **({"raw": True} if header.raw else {}),
         }
         self._line(line)
 

@@ -131,7 +131,7 @@ def for_capture(header: Header, file: Path | None = None) -> Layout:
     """The layout to read a capture with: ``file``, the shipped table for its version, or its own fields."""
     if file is not None:
         return load(file)
-    if not header.fields:
+    if header.raw:
         raise UnknownBuild(
             f"the capture is of a Zeek {header.version} that no layout fitted",
             "Give the table that was made for that build with --offsets FILE.",

@@ -12,12 +12,11 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from zeekspy.capture import Segments, coalesce
 from zeekspy.target import Target
 
 if TYPE_CHECKING:
     from zeekspy._core import Memory
-
-Segments = list[tuple[int, bytes]]
 
 PIECE = 256
 """Bytes read where a pointer leads to: more than any object that a walk looks at."""
@@ -50,20 +49,9 @@ def reach(target: Target, memory: Memory) -> Segments:
         pieces = {at: data for at, data in zip(todo, memory.read_many(todo, PIECE), strict=True) if data}
         found.update(pieces)
         todo = list(_pointers(pieces.values()))
-    return _apart(found)
+    return coalesce(list(found.items()))
 
 
 def _pointers(pieces: Iterable[bytes]) -> Iterable[int]:
     words = chain.from_iterable(struct.unpack_from(f"<{len(piece) // 8}Q", piece) for piece in pieces)
     return (word for word in words if word in USER)
-
-
-def _apart(found: dict[int, bytes]) -> Segments:
-    result: list[tuple[int, bytearray]] = []
-    for at in sorted(found):
-        data = found[at]
-        if result and at <= (end := result[-1][0] + len(result[-1][1])):
-            result[-1][1].extend(data[end - at :])
-        else:
-            result.append((at, bytearray(data)))
-    return [(at, bytes(data)) for at, data in result]

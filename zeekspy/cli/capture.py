@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
                     raise
         t = source.target
         symbols = {k: v for k, v in t.symbols.items() if k in ("call_stack", "g_frame_stack", "version")}
-        header = capture.Header(t.version, t.arch, t.stdlib, source.fields, symbols)
+        header = capture.Header(t.version, t.arch, t.stdlib, source.fields, symbols, raw=unknown is not None)
 
         def content(out: Any) -> None:
             writer = capture.Writer(out, header)

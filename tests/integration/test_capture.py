@@ -69,7 +69,7 @@ def test_stale_entries_are_in_the_capture_and_not_in_its_stacks(era: str, tmp_pa
 
 def test_the_end_of_the_target_keeps_what_there_is(era: str, tmp_path: Path) -> None:
     file = tmp_path / "stacks.jsonl.gz"
-    with running(era, "--duration", "1.5") as target:
+    with running(era, "--duration", "5") as target:
         done = zeekspy("capture", "--pid", target.pid, "-n", 999999, "-o", file)
     assert done.returncode == 0, done.stderr
     stops = len(gzip.decompress(file.read_bytes()).splitlines()) - 1

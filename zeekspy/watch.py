@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 CALLS_PER_WINDOW = 3
 """How often calls are looked up: a Zeek has thousands of bodies."""
-POLL_NS = 200_000_000
-"""Twice session.POLL_NS: no signal waits for this thread, and every poll has its price."""
+POLL_S = 0.5
+"""More than session.POLL_NS: no signal waits for this thread, and every poll has its price."""
 STOPS_WITHIN_S = 5.0
 """More than a poll takes, where the machine is busy."""
 
@@ -127,11 +127,11 @@ class Watch:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        due = self._interval
+        due, poll_ns = self._interval, round(1e9 * min(POLL_S, self._interval / 2))
         try:
             for watched in self.watched:
                 watched.begin()
-            for elapsed in session.run([w.session for w in self.watched], None, self._max_cpu, POLL_NS):
+            for elapsed in session.run([w.session for w in self.watched], None, self._max_cpu, poll_ns):
                 if elapsed >= due:
                     # An interval that was missed as a whole is not made up for.
                     due = max(due + self._interval, elapsed)

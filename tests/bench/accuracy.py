@@ -23,12 +23,13 @@ WHOLE = {"nonblocking": 0.98, "preempt": 0.999, "ptrace": 0.999}
 MEANING = f"""
 Both sample the main thread of one run, at {HZ:g} Hz each. The peer is bpftrace `profile:hz`, which interrupts
 it and reads the same call_stack: what it sees is what was there. *Not empty* is the share of on-CPU samples
-with a script running. Depth and function (the innermost, BiFs too) are compared among these by total variation
-distance (TVD: the part of the samples that would have to be elsewhere), beside what two samplers without any
-bias have by chance. *Flags* are functions whose shares of all on-CPU samples differ by more than 2 standard
-errors: by chance 4.6 % of those tested (expected {FEW} times or more). *Whole*: of the stacks, every frame and
-line decoded. The last row is a second in-kernel sampler in place of ours: what this comparison shows when there
-is nothing to find.
+with a script running, *by CPU* that of the profile's CPU values. Depth and function (the innermost, BiFs too)
+are compared among these by total variation distance (TVD: the part of the samples that would have to be
+elsewhere), beside what two samplers without any bias have by chance. *Flags* are functions whose shares of all
+on-CPU samples differ by more than 2 standard errors: by chance 4.6 % of those tested (expected {FEW} times or
+more). *Busy* is the time that our samples take for on-CPU over what the kernel accounted (1: right). *Whole*:
+of the stacks, every frame and line decoded. The last row is a second in-kernel sampler in place of ours: what
+this comparison shows when there is nothing to find.
 """
 
 
@@ -39,6 +40,7 @@ class Seen:
     depth: Counter[int] = field(default_factory=Counter)
     function: Counter[str] = field(default_factory=Counter)
     cpu_ns: Counter[str] = field(default_factory=Counter)
+    wall_ns: int = 0
 
     def add(self, depth: int, function: str, n: int, cpu_ns: int = 0) -> None:
         self.depth[depth] += n
@@ -112,6 +114,7 @@ def one_run(zeek: Path, engine: str, theirs: Seen, ours: Seen, stats: Counter[st
     for stack, _, values in profile:
         if stack != (IDLE,):
             ours.add(0 if stack == (CORE,) else len(stack), name_of(stack), values.count, values.cpu_ns)
+            ours.wall_ns += values.wall_ns
 
 
 def resolve(attachment: session.Attachment, addresses: set[int]) -> dict[int, str]:
@@ -134,7 +137,18 @@ def measure(quick: bool) -> Section:
             row, lines = compare(engine, ours, theirs, stats)
             rows.append(row)
             told += lines
-        head = ["sampler", "samples", "kernel", "not empty", "by CPU", "kernel", "2 sigma", "depth TVD", "chance"]
+        head = [
+            "sampler",
+            "samples",
+            "kernel",
+            "not empty",
+            "by CPU",
+            "kernel",
+            "2 sigma",
+            "busy",
+            "depth TVD",
+            "chance",
+        ]
         head += ["function TVD", "chance", "flags", "whole"]
         title = f"Zeek {runs.version(zeek)}, {runs.load_name()}, runs of each: {repeats}"
         body += f"### {title}\n\n{page.table(head, rows)}\n{told}\n"
@@ -152,6 +166,7 @@ def compare(engine: str, ours: Seen, theirs: Seen, stats: Counter[str]) -> tuple
     flagged = [t for t in tested if abs(t[0]) > 2]
     whole = 1 - (stats["unreadable"] + stats["lineless"]) / max(1, stats["script"])
     row = [engine, f"{n}", f"{m}", f"{100 * x:.1f} %", f"{100 * cpu:.1f} %", f"{100 * y:.1f} %", f"{100 * error:.1f} %"]
+    row += [f"{ours.wall_ns / ours.cpu_ns.total():.2f}" if ours.wall_ns else ""]
     row += [f"{d:.3f}" for d in (*depth, *function)]
     row += [f"{len(flagged)} of {len(tested)}", "" if engine == CONTROL else f"{100 * whole:.2f} %"]
     if engine == CONTROL:

@@ -22,25 +22,13 @@ LONG = 20000
 RATES = (100, 1000, 100000)
 COUNTED_HZ = 1000
 CALLS_GOAL, COLD_GOAL_US, FLAT_OUT_GOAL_US = 3, 10.0, 3.0
-CALLS = {
-    0: "read",
-    17: "pread64",
-    61: "wait4",
-    62: "kill",
-    101: "ptrace",
-    59: "execve",
-    202: "futex",
-    203: "sched_setaffinity",
-}
-CALLS |= {230: "clock_nanosleep", 247: "waitid", 309: "getcpu", 310: "process_vm_readv", 35: "nanosleep"}
-CALLS |= {281: "epoll_pwait", 232: "epoll_wait", 24: "sched_yield", 186: "gettid", 234: "tgkill", 14: "rt_sigprocmask"}
 
 MEANING = f"""
 Stacks of depth five that the sampler has seen before (tests/bench/load.zeek). Microseconds are medians, as each
 sampler measures them, from its wake-up to when it has the sample: at 100 and 1000 Hz every wake-up is a cold
 one, at {RATES[-1]} Hz, asked for and not reached, one look follows the other. The floor is one bare
 `process_vm_readv` of 16 bytes in a C program with the same wake-ups. System calls are those of the sampling
-thread, its sleep included, counted by the kernel. zeek-spy (ZEEKSPY_BENCH_ZEEK_SPY) stops the target for the
+thread, its sleep included, counted by strace. zeek-spy (ZEEKSPY_BENCH_ZEEK_SPY) stops the target for the
 time it needs.
 """
 
@@ -88,34 +76,35 @@ def bare(floor: Path, pid: int, address: int, hz: int, seconds: float) -> str:
 
 def ours(run: runs.Run, engine: str, seconds: float) -> tuple[list[float], Counter[str]]:
     """Medians in microseconds at RATES, and the sampling thread's system calls for a sample."""
-    took = [runs.Recording(run, engine, hz, seconds).stats()["sample_us"]["p50"] for hz in RATES]
-    if not runs.bpftrace():
+    took = [runs.Recording(run, engine, hz, seconds).stats()["sample_us"]["p50"] for hz in RATES[:-1]]
+    flat_out = session.Session(session.attach(run.pid), RATES[-1], engine=engine)  # more than the command line takes
+    for _ in session.run([flat_out], seconds):
+        pass
+    took.append(flat_out.stats()["sample_us"]["p50"])
+    if shutil.which("strace") is None:
         return took, Counter()
-    by_thread = counted(runs.record_command(run, engine, COUNTED_HZ, seconds))
-    by_thread.pop(max(by_thread, key=lambda tid: by_thread[tid]["execve"]))  # Python's
-    busiest = max(by_thread.values(), key=Counter.total)
+    by_thread = counted(runs.record_command(run, engine, COUNTED_HZ, seconds), run.folder)
+    busiest = max(by_thread.values(), key=lambda calls: calls["pread64"])  # of schedstat
     samples = run.stats()["samples"]
     return took, Counter({name: n / samples for name, n in busiest.items()})
 
 
-def counted(command: list[str], stop_after: float = 0) -> dict[int, Counter[str]]:
+def counted(command: list[str], folder: Path, stop_after: float = 0) -> dict[str, Counter[str]]:
     """The system calls of a command, by thread and name. It is told to stop after some seconds, or ends by itself."""
-    gate = subprocess.Popen(
-        ["sh", "-c", 'read _ && exec "$@"', "sh", *command], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    kernel = runs.Kernel(
-        f"tracepoint:raw_syscalls:sys_enter /pid == {gate.pid}/ {{ @calls[tid, args->id] = count(); }}"
-    )
-    assert gate.stdin is not None
-    gate.stdin.write(b"\n")
-    gate.stdin.close()
-    if stop_after:
-        time.sleep(stop_after)
-        gate.send_signal(signal.SIGINT)
-    gate.wait(runs.LONGEST)
-    result: dict[int, Counter[str]] = {}
-    for (tid, number), n in kernel.stop()["calls"].items():
-        result.setdefault(tid, Counter())[CALLS.get(number, f"call {number}")] += n
+    trace = folder / "strace"
+    strace = ["strace", "-f", "-qq", "-o", str(trace), "-e", "signal=none", *command]
+    with subprocess.Popen(
+        strace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        if stop_after:
+            time.sleep(stop_after)
+            os.killpg(process.pid, signal.SIGINT)  # strace itself heeds none
+        process.wait(runs.LONGEST)
+    result: dict[str, Counter[str]] = {}
+    for tid, name, how in re.findall(
+        r"^(\d+) +(\w+)\((PTRACE_ATTACH)?", trace.read_text(errors="replace"), re.MULTILINE
+    ):
+        result.setdefault(tid, Counter())[how or name] += 1
     return result
 
 
@@ -127,7 +116,7 @@ def in_words(calls: Counter[str]) -> list[str]:
 
 
 def goals(what: str, took: list[float], calls: Counter[str]) -> str:
-    made = calls.total() - calls["clock_nanosleep"]
+    made = calls.total() - calls["futex"]
     told = ""
     if calls:
         told += page.verdict(
@@ -163,9 +152,9 @@ def spied(zeek_spy: str, run: runs.Run, seconds: float) -> list[str]:
         seen = re.findall(r"\((\d+) total\).*overhead=[\d.]+% \(([\d.]+)(ms|s)\)", err)
         spent = sum(float(n) * (1e3 if unit == "ms" else 1e6) for _, n, unit in seen)
         result.append(f"{spent / int(seen[-1][0]):.1f}" if seen else "failed")
-    if not runs.bpftrace():
+    if shutil.which("strace") is None:
         return [*result, "not measured", ""]
     command[command.index("-hz") + 1] = str(COUNTED_HZ)
-    calls = sum(counted(command, seconds).values(), Counter[str]())
-    samples = COUNTED_HZ * seconds
+    calls = sum(counted(command, run.folder, seconds).values(), Counter[str]())
+    samples = max(1, calls["PTRACE_ATTACH"])
     return [*result, *in_words(Counter({name: n / samples for name, n in calls.items()}))]

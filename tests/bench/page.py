@@ -45,24 +45,20 @@ class Section:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown that is also readable as it is; the first column is left-aligned."""
-    width = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
-    rule = [("-" * w) if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(width)]
+    width = [max(3, *(len(r[i]) for r in [head, *rows])) for i in range(len(head))]
+    rule = ["-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(width)]
 
     def line(cells: Sequence[str]) -> str:
-        return (
-            "| "
-            + " | ".join(
-                c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, width, strict=True))
-            )
-            + " |"
-        )
+        sides = (str.ljust if i == 0 else str.rjust for i in range(len(width)))
+        return "| " + " | ".join(to(c, w) for to, c, w in zip(sides, cells, width, strict=True)) + " |"
 
-    return "\n".join([line(head), "|-" + "-|-".join(rule) + "-|", *map(line, rows)]) + "\n"
+    return "\n".join([line(head), line(rule), *map(line, rows)]) + "\n"
 
 
-def verdict(goal: str, met: bool, why: str = "") -> str:
-    """A line that says whether a goal is met and, if not, the cause as far as it is known."""
-    return f"- {'met' if met else '**missed**'}: {goal}{f' {why}' if why and not met else ''}\n"
+def verdict(goal: str, met: bool | None, why: str = "") -> str:
+    """A line that says whether a goal is met, None where the measurement does not tell, and what was found if not."""
+    word = {True: "met", False: "**missed**", None: "**not shown**"}[met]
+    return f"- {word}: {goal}{f'. {why}' if why and not met else ''}\n"
 
 
 def machine() -> str:

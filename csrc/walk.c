@@ -3,6 +3,10 @@
 #include "reader.h"
 #include "walker.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 int zs_walker_create(struct zs_reader *reader, const struct zs_layout *layout, const struct zs_target *target,
                      struct zs_walker **ret, struct zs_error *error)
 {
@@ -13,6 +17,11 @@ int zs_walker_create(struct zs_reader *reader, const struct zs_layout *layout, c
 		return zs_fail(error, ZS_EINVAL, 0, 0, "call_stack");
 	if (layout->CallInfo_func != ZS_ABSENT && !target->g_frame_stack)
 		return zs_fail(error, ZS_EINVAL, 0, 0, "g_frame_stack");
+#ifdef __GLIBC__
+	// A walker has megabytes that most targets never touch. calloc leaves them so as long as it gets them from the kernel,
+	// which glibc gives up, if it is not told to go on, once the first walker has been freed.
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+#endif
 	struct zs_walker *w = calloc(1, sizeof *w);
 	if (!w)
 		return zs_fail(error, ZS_ENOMEM, 0, 0, "walker");

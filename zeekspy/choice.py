@@ -101,16 +101,21 @@ def cache_dir() -> Path:
 
 
 def _cached(target: Target) -> Layout | None:
-    if target.build_id is None:
+    return kept(target.build_id, target.version)
+
+
+def kept(build_id: str | None, version: str) -> Layout | None:
+    """The table that was kept for this build, if there is one."""
+    if build_id is None:
         return None
-    path = cache_dir() / f"{target.build_id}.json"
+    path = cache_dir() / f"{build_id}.json"
     try:
         if path.stat().st_uid not in (os.geteuid(), 0):  # someone else's word on where to read
             return None
         found = load(path)
     except (OSError, FileError, LayoutError):
         return None
-    return replace(found, origin=f"cache {path.name}") if found.covers(target.version) else None
+    return replace(found, origin=f"cache {path.name}") if found.covers(version) else None
 
 
 def _keep(target: Target, found: Layout) -> None:

@@ -38,15 +38,21 @@ class Confinement:
 
 
 def confine(
-    pids: Iterable[int], engines: Iterable[str] = (), *, folders: Iterable[Path] | None = None, child: int = 0
+    pids: Iterable[int],
+    engines: Iterable[str] = (),
+    *,
+    folders: Iterable[Path] | None = None,
+    child: int = 0,
+    others: bool = False,
 ) -> Confinement:
     """For good, for the whole process: call it when everything is attached and opened, before threads are started.
 
     ``engines`` are those that may yet sample, ``folders`` where finished files get their names (None: no file is
-    written), ``child`` a process of our own that may be signalled.
+    written), ``child`` a process of our own that may be signalled, ``others`` whether processes that are not there yet
+    are to be attached to.
     """
     names = frozenset(engines)
-    kept = needed(pids, names, folders or (), child)
+    kept = needed(pids, names, folders or (), child, others)
     sys.dont_write_bytecode = True
     try:
         _core.confine(
@@ -68,10 +74,12 @@ def available() -> bool:
         return False
 
 
-def needed(pids: Iterable[int], engines: frozenset[str], folders: Iterable[Path], child: int) -> tuple[str, ...]:
+def needed(
+    pids: Iterable[int], engines: frozenset[str], folders: Iterable[Path], child: int, others: bool = False
+) -> tuple[str, ...]:
     """The capabilities of this process that sampling these targets and writing these files cannot do without."""
     wanted = []
-    if not all(map(_plain, pids)):
+    if others or not all(map(_plain, pids)):
         wanted.append("CAP_SYS_PTRACE")
     if engines & ENGINES_THAT_SCHEDULE:
         wanted.append("CAP_SYS_NICE")

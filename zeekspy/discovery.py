@@ -72,6 +72,12 @@ class _Build:
     zeek: bool = True
 
 
+def unknown(pid: int) -> Node:
+    """A process that does not look like a Zeek but may be one: its name is empty."""
+    nothing: dict[str, str] = {}
+    return Node(pid, 0, "", None, "", None, None, None, None, None, None, None, None, None, nothing)
+
+
 class Discovery:
     """Looks for Zeeks under ``proc``. One that is asked again and again reads each executable once."""
 
@@ -86,6 +92,10 @@ class Discovery:
         if cpu_s and found:
             found = self._with_cpu(found, cpu_s)
         return sorted(found, key=lambda n: (_natural(n.name), n.pid))
+
+    def node(self, pid: int) -> Node | None:
+        """The Zeek of that pid; None if there is none."""
+        return self._node(pid, self._present())
 
     def _pids(self) -> Iterator[int]:
         pids = sorted(int(name) for name in _names(self._proc) if name.isdigit() and len(name) < 10)

@@ -63,6 +63,12 @@ class Output:
         """Where files may yet appear."""
         return [new.folder for new in (self._new, *self._spares) if new is not None]
 
+    def rename(self, path: Path) -> None:
+        """The file gets another name in the same folder, before it is written."""
+        self.path = path
+        if self._new is not None:
+            self._new.name = path.name
+
     def write(self, content: Callable[[BinaryIO], None]) -> Path:
         """Writes the file and returns its path: that of another, said on standard error, where it cannot be written."""
         buffer = io.BytesIO()

@@ -17,13 +17,33 @@ CSRC = PACKAGE.parent / "csrc"
 LONGEST = 400
 LONGER = {"elf.py": 420}
 """One subject that does not fall into two: the ELF format."""
-CORE_USERS = {"layout", "selfcheck", "session", "snapshot", "stacks", "confine", "cli.dump", "cli.capture"}
+CORE_USERS = {"layout", "selfcheck", "session", "several", "snapshot", "stacks", "confine", "cli.dump", "cli.capture"}
 """Who may import _core: field names, the self-check's reads, samplers, definitions, and one walk."""
 LIBC = {
-    *("ctype.h", "dirent.h", "errno.h", "fcntl.h", "inttypes.h", "limits.h", "pthread.h", "sched.h", "signal.h"),
+    *(
+        "ctype.h",
+        "dirent.h",
+        "errno.h",
+        "fcntl.h",
+        "inttypes.h",
+        "limits.h",
+        "malloc.h",
+        "pthread.h",
+        "sched.h",
+        "signal.h",
+    ),
     *("stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h", "time.h", "unistd.h"),
     *("sys/syscall.h", "sys/types.h", "sys/uio.h", "sys/stat.h", "sys/prctl.h", "sys/resource.h"),
-    *("stdatomic.h", "sys/ptrace.h", "sys/wait.h", "linux/audit.h", "linux/futex.h", "linux/capability.h", "linux/filter.h", "linux/seccomp.h"),
+    *(
+        "stdatomic.h",
+        "sys/ptrace.h",
+        "sys/wait.h",
+        "linux/audit.h",
+        "linux/futex.h",
+        "linux/capability.h",
+        "linux/filter.h",
+        "linux/seccomp.h",
+    ),
 }
 
 if not CSRC.is_dir():
@@ -114,7 +134,7 @@ def test_few_know_the_core() -> None:
 
 
 def test_sessions_are_for_the_command_line() -> None:
-    assert {n for n in importers("session") if not n.startswith("cli.")} <= {"spawn", "watch"}
+    assert {n for n in importers("session") if not n.startswith("cli.")} <= {"spawn", "watch", "follow"}
 
 
 def test_what_top_shows_needs_no_process() -> None:

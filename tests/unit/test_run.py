@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zeekspy import limit, session
+from zeekspy import limit, session, several
 from zeekspy.errors import UnknownBuild, ZeekspyError
 
 
@@ -29,21 +29,20 @@ class Fake:
                 raise self._fails
             self.ended = "over"
 
-    def counters(self) -> dict[str, int]:
-        return {"samples": 100 * self.taken, "missed": 0}
+    shares = False
+
+    def poll(self, budget: int) -> list[None]:
+        return []
+
+    def progress(self) -> tuple[int, int]:
+        return 100 * self.taken, 0
 
     def lower_hz(self, hz: float) -> None:
         self.rates.append(hz)
 
 
-@pytest.fixture(autouse=True)
-def _no_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session.Session, "poll", lambda self, budget: None)
-    monkeypatch.setattr(Fake, "poll", lambda self, budget: None, raising=False)
-
-
 def run(*fakes: Fake, **more: Any) -> list[float]:
-    return list(session.run(fakes, **more))  # type: ignore[arg-type]
+    return list(session.run(list(fakes), **more))  # type: ignore[arg-type]
 
 
 def test_one_that_fails_does_not_end_the_others() -> None:
@@ -62,8 +61,8 @@ def test_the_only_one_that_fails_raises() -> None:
 
 def test_all_are_slowed_down_when_they_cost_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds, cpu = itertools.count(0, 10), itertools.count(0, 1)  # a tenth of a core
-    monkeypatch.setattr(session.time, "monotonic", lambda: float(next(seconds)))
-    monkeypatch.setattr(session, "_own_cpu", lambda: float(next(cpu)))
+    monkeypatch.setattr(several.time, "monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr(several, "own_cpu", lambda: float(next(cpu)))
     one, two = Fake(2), Fake(2)
     run(one, two, max_cpu=2)
     assert one.rates == two.rates

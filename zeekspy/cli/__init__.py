@@ -10,14 +10,15 @@ from importlib import import_module
 
 from zeekspy.errors import ZeekspyError
 
-COMMANDS = ("record", "top", "report", "dump", "capture", "offsets", "doctor", "demo")
+COMMANDS = ("record", "ps", "top", "report", "dump", "capture", "offsets", "doctor", "demo")
 
 EPILOG = """\
 examples:
   zeekspy --pid 4711                            profile until Ctrl-C, then say how to open the file
   zeekspy --pid 4711 --hz 250 --profile zeek.pb.gz --duration 60
   zeekspy record -- zeek -r trace.pcap local    start a Zeek and profile it
-  zeekspy dump --pid 4711                       the script stack now
+  zeekspy record workers --duration 60          all workers of a cluster; zeekspy ps lists what there is
+  zeekspy dump --node worker-1-3                the script stack now
   zeekspy top --pid 4711                        what it does, live
 """
 
@@ -54,10 +55,22 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     return words
 
 
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The line's options. Of ``record``, what stands behind ``--`` is a command to run, whatever it looks like."""
+    words, command = with_command(arguments), []
+    if words[:1] == ["record"] and "--" in words:
+        at = words.index("--")
+        words, command = words[:at], words[at + 1 :]
+    args = parser().parse_args(words)
+    if command:
+        args.command = command
+    return args
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code (design.md section 6)."""
     try:
-        args = parser().parse_args(with_command(sys.argv[1:] if arguments is None else arguments))
+        args = parse(sys.argv[1:] if arguments is None else arguments)
         code: int = args.func(args)
         sys.stdout.flush()
         return code

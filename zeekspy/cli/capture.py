@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zeekspy.cli import arguments
+from zeekspy.cli import arguments, selecting
 
 if TYPE_CHECKING:
     from zeekspy.errors import UnknownBuild
@@ -39,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
         "addresses, no values of variables. zeekspy dump --capture FILE shows them. Of a Zeek of an unknown build the "
         "memory around the stack is saved as it is.",
     )
-    p.add_argument("--pid", type=arguments.pid, required=True, help="a running Zeek process")
+    selecting.add_arguments(p, many=False)
     p.add_argument("-n", type=arguments.count, default=10, metavar="N", help="how many stacks (10)")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write, *.jsonl.gz")
     p.add_argument("--offsets", type=Path, metavar="FILE", help="table of offsets to use")
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from zeekspy.errors import NoSuchTarget, UnknownBuild
     from zeekspy.output import Output
 
+    args.pid = selecting.one(args)
     output = Output(args.output, ".jsonl.gz")
     try:
         with Stop() as stop:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeekspy.cli import arguments
+from zeekspy.cli import selecting
 from zeekspy.errors import NoSuchTarget, UnknownBuild, ZeekspyError
 
 if TYPE_CHECKING:
@@ -43,13 +43,14 @@ def add_parser(subparsers: Any) -> None:
         description="Attaches to a Zeek step by step and shows what each step saw. Ends with the exit code of the "
         "first step that failed.",
     )
-    p.add_argument("--pid", type=arguments.pid, required=True, help="a running Zeek process")
+    selecting.add_arguments(p, many=False)
     p.add_argument("--offsets", type=Path, metavar="FILE", help="table of offsets to use")
     p.add_argument("--json", action="store_true", help="as one JSON object")
     p.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    args.pid = selecting.one(args)
     steps = []
     for step in attach(args.pid, args.offsets):
         steps.append(step)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeekspy.cli import arguments
+from zeekspy.cli import arguments, selecting
 
 if TYPE_CHECKING:
     from zeekspy.cli.stop import Stop
@@ -27,8 +27,8 @@ def add_parser(subparsers: Any) -> None:
         help="show the script stack now",
         description="Shows the script stack of a Zeek as it is now, innermost frame first, as Zeek's backtraces do.",
     )
-    source = p.add_mutually_exclusive_group(required=True)
-    source.add_argument("--pid", type=arguments.pid, help="a running Zeek process")
+    selecting.add_arguments(p, many=False)
+    source = p.add_mutually_exclusive_group()
     source.add_argument("--core", type=Path, metavar="CORE", help="a core file of a Zeek: gcore's or the kernel's")
     source.add_argument("--capture", type=Path, metavar="FILE", help="a file made by zeekspy capture: every stop in it")
     p.add_argument(
@@ -61,6 +61,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.exe is not None and args.core is None:
         raise UsageError("--exe names the executable of a core file", "Give the core file with --core.")
+    saved = args.core if args.core is not None else args.capture
+    if saved is not None and selecting.selection(args):
+        raise UsageError(f"{saved} is no running process, and one was asked for too", "Give one of them.")
+    if saved is None:
+        args.pid = selecting.one(args, "or --core CORE, or --capture FILE")
     if args.watch is not None and args.pid is None:
         raise UsageError("--watch needs a running process", "Give one with --pid.")
     if args.capture is not None and (args.args or args.locals):

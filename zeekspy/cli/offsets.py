@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zeekspy import layout
-from zeekspy.cli import arguments
+from zeekspy.cli import selecting
 from zeekspy.errors import BadLayout, FileError, UnknownBuild, UsageError
 from zeekspy.layout import Layout, load
 
@@ -35,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
     c = commands.add_parser("show", help="one table, as text like pahole's")
     c.add_argument("file", nargs="?", metavar="FILE", help="a table in a file")
     c.add_argument("--zeek-version", metavar="V", help="the shipped table for this version of Zeek")
-    c.add_argument("--pid", type=arguments.pid, help="the table that this running Zeek would be read with")
+    selecting.add_arguments(c, many=False)
     c.add_argument(
         "--stdlib", choices=layout.STDLIBS, default="libstdc++", help="C++ library of the build (%(default)s)"
     )
@@ -43,7 +43,7 @@ def add_parser(subparsers: Any) -> None:
     c.set_defaults(func=run, offsets_command=_show)
 
     c = commands.add_parser("check", help="hold a table against a running Zeek, every check with its evidence")
-    c.add_argument("--pid", type=arguments.pid, required=True, help="a running Zeek process")
+    selecting.add_arguments(c, many=False)
     c.add_argument("--offsets", type=Path, metavar="FILE", help="table of offsets to check")
     c.add_argument("--json", action="store_true", help="as one JSON object")
     c.set_defaults(func=run, offsets_command=_check)
@@ -100,6 +100,8 @@ def _seen(p: Mapping[str, Any]) -> str:
 
 
 def _show(args: argparse.Namespace) -> int:
+    if selecting.selection(args):
+        args.pid = selecting.one(args)
     if (args.file, args.zeek_version, args.pid).count(None) != 2:
         raise UsageError(
             "say which table to show", "Give a FILE, --zeek-version V or --pid P; zeekspy offsets list names them."
@@ -120,6 +122,7 @@ def _show(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from zeekspy import choice, selfcheck, session, stackcheck, target
 
+    args.pid = selecting.one(args)
     found = target.find(args.pid)
     memory = session.open_memory(args.pid)
     table = choice.choose(found, args.offsets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
@@ -31,7 +32,7 @@ class Progress:
 
     def show(self, elapsed: float, sessions: Sequence[Session]) -> None:
         """Elapsed time, samples, script/core/idle shares and the three hottest bodies."""
-        if not self._terminal or elapsed < self._due:
+        if not self._terminal or elapsed < self._due or not sessions:
             return
         stacks = sum(len(s.profile.samples) for s in sessions)
         self._due = elapsed + EVERY * (1 + stacks // 2000)
@@ -44,6 +45,12 @@ class Progress:
             line += f"  {name} {100 * share:.0f} %"
         width = shutil.get_terminal_size().columns
         self._write("\r" + line[: max(1, width - 1)] + "\x1b[K")
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self._write("\r\x1b[K")
+        with suppress(OSError):
+            print(text, file=self._out, flush=True)
 
     def _write(self, text: str) -> None:
         if not self._terminal:

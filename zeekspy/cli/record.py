@@ -7,31 +7,42 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeekspy.cli import arguments
+from zeekspy.cli import arguments, selecting
 
 if TYPE_CHECKING:
     from zeekspy.cli.stop import Stop
     from zeekspy.confine import Confinement
+    from zeekspy.discovery import Node
+    from zeekspy.export import Format
+    from zeekspy.node_files import NodeFiles
     from zeekspy.output import Output
     from zeekspy.profile import Profile
     from zeekspy.session import Session
+
+
+MANY = 32
+"""Targets that memory and CPU are shared out for at least, where more may come."""
+ENGINES = ("nonblocking", "preempt")
+"""What auto may choose for targets that come later."""
+OUTPUT = "file to write (a dated name); with {node} in its name, or a folder, a file for each node and one for all"
 
 
 def add_parser(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "record",
         help="profile a running Zeek, or start one, and write a profile",
-        usage="zeekspy [record] (--pid PID [PID ...] | -- COMMAND [ARG ...]) [options]",
+        usage="zeekspy [record] (NODE ... | --pid PID ... | -- COMMAND [ARG ...]) [options]",
         description="Samples the script stack of a Zeek and writes a profile. Ends at Ctrl-C, SIGTERM, --duration or "
         "when the target exits, always with a complete file.",
     )
-    p.add_argument("--pid", type=arguments.pid, nargs="+", metavar="PID", help="running Zeek processes")
+    selecting.add_arguments(p, many=True, nodes=True)
     p.add_argument("--hz", type=arguments.hz, default=100.0, help="samples a second (100)")
     p.add_argument("--duration", type=arguments.seconds, metavar="S", help="stop after this time: 60, 5m, 1h")
-    p.add_argument("-o", "--output", "--profile", dest="output", metavar="FILE", help="file to write (a dated name)")
+    p.add_argument("-o", "--output", "--profile", dest="output", metavar="FILE", help=OUTPUT)
     p.add_argument("-f", "--format", metavar="FMT", help="format, where the file name's ending does not say it")
     p.add_argument(
         "--engine",
@@ -48,36 +59,51 @@ def add_parser(subparsers: Any) -> None:
     )
     p.add_argument("--offsets", type=Path, metavar="FILE", help="table of offsets to use")
     p.add_argument("--stats", type=Path, metavar="FILE", help="also write the counters there, as JSON")
-    p.add_argument("command", nargs="*", metavar="COMMAND", help="after --: a Zeek to start and profile")
-    p.set_defaults(func=run)
+    p.add_argument(
+        "--follow",
+        action="store_true",
+        help="also those that start meanwhile and are meant by NODE, --cpu, --unit or --exe-glob; wait for them",
+    )
+    p.set_defaults(func=run, command=[])
 
 
 def run(args: argparse.Namespace) -> int:
-    from zeekspy import export
+    from zeekspy import export, node_files
     from zeekspy.cli.stop import Stop
     from zeekspy.errors import NoSuchTarget, UsageError
     from zeekspy.output import Output
 
-    if bool(args.pid) == bool(args.command):
-        raise UsageError("say what to profile: --pid PID, or -- COMMAND", "pgrep -a zeek lists the Zeek processes.")
-    pids = list(dict.fromkeys(args.pid or []))
+    chosen = selecting.selection(args)
+    if bool(chosen) == bool(args.command):
+        raise UsageError(
+            "say what to profile: --pid PID, NODE, or -- COMMAND", "zeekspy ps lists the Zeek processes of this host."
+        )
+    if args.follow and not chosen.searches:
+        raise UsageError("--follow needs to know whom to look for", "Give a NODE, such as workers or all.")
     form = export.by_name(args.format) if args.format else export.by_path(args.output or "")
-    path = Path(args.output or _dated_name(pids, form.endings[0]))
     with Stop() as stop:  # also while the file is written
-        output, stats = Output(path, form.endings[0]), None
+        nodes = selecting.nodes(chosen, may_come=args.follow)
+        path, files = args.output or _dated_name(nodes, form.endings[0]), None
+        if node_files.wanted(path):
+            spares = node_files.SPARES if args.follow else 0
+            files = node_files.NodeFiles(path, form.endings[0], [n.name for n in nodes], spares)
+        output, stats = files.all if files else Output(Path(path), form.endings[0]), None
         try:
             stats = Output(args.stats, ".json") if args.stats else None
-            recording = _record(args, pids, [o for o in (output, stats) if o is not None], stop)
+            outputs = [*(files.outputs if files else [output]), *([stats] if stats else [])]
+            recording = _record(args, nodes, outputs, stop)
             profile, sessions = recording.profile, recording.sessions
-            if all(s.ended and not s.stats()["samples"] for s in sessions):
+            if all(s.ended and not s.progress()[0] for s in sessions):
                 raise recording.error or NoSuchTarget("the target exited before the first sample", "")
             written = output.write(lambda out: form.write(profile, out))
+            if files is not None:
+                _write_nodes(files, sessions, form, profile.meta["command"])
             if stats is not None:
                 stats.write(lambda out: write_stats(recording, out))
         finally:
-            output.discard()
-            if stats is not None:
-                stats.discard()
+            for o in (output, files, stats):
+                if o is not None:
+                    o.discard()
     print("\n".join(summary(profile, sessions)), file=sys.stderr)
     if not recording.confinement.confined:
         print(f"not confined: {recording.confinement.why}", file=sys.stderr)
@@ -88,9 +114,22 @@ def run(args: argparse.Namespace) -> int:
     return 1 if output.rescued or (stats is not None and stats.rescued) else 0
 
 
-def _dated_name(pids: list[int], ending: str) -> str:
-    who = str(pids[0]) if len(pids) == 1 else "zeek"
+def _dated_name(nodes: list[Node], ending: str) -> str:
+    who = str(nodes[0].pid) if len(nodes) == 1 else "zeek"
     return f"zeekspy-{who}-{time.strftime('%Y%m%d-%H%M%S')}{ending}"
+
+
+def _write_nodes(files: NodeFiles, sessions: list[Session], form: Format, command: str) -> None:
+    from zeekspy import session
+
+    by_node: dict[str, list[Session]] = {}
+    for s in sessions:
+        by_node.setdefault(dict(s.labels).get("node", "zeek"), []).append(s)
+    for node, those in by_node.items():
+        profile = session.merge(those)
+        profile.meta["command"] = command
+        if files.write(node, partial(form.write, profile)) is None:
+            print(f"zeekspy: {node} has no file of its own: more nodes came than were foreseen", file=sys.stderr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,38 +141,63 @@ class Recording:
     """What ended the sampling, or that of one target, before its time. What was sampled until then is there."""
 
 
-def _record(args: argparse.Namespace, pids: list[int], outputs: list[Output], stop: Stop) -> Recording:
+def _record(args: argparse.Namespace, nodes: list[Node], outputs: list[Output], stop: Stop) -> Recording:
     from zeekspy import session
     from zeekspy.cli.progress import Progress
     from zeekspy.confine import confine
-    from zeekspy.errors import LayoutError, ZeekspyError
+    from zeekspy.errors import LayoutError, NoSuchTarget, ZeekspyError
+    from zeekspy.follow import Follower
     from zeekspy.spawn import Spawned
 
     spawned = Spawned(args.command) if args.command else None
     error: Exception | None = None
+    among = max(len(nodes), MANY) if args.follow else len(nodes)
+
+    def join(node: Node) -> Session:
+        labels = {"node": node.name, "pid": str(node.pid), "role": node.role}
+        return session.Session(
+            session.attach(node.pid, args.offsets),
+            args.hz,
+            engine=args.engine,
+            labels=tuple((k, v) for k, v in labels.items() if v),
+            among=among,
+        )
+
+    follower = None
     try:
-        attachments = [session.attach(pid, args.offsets) for pid in pids]
         if spawned is not None:
-            attachments = [spawned.attach(args.offsets, stop.asked)]
-        sessions = [
-            session.Session(a, args.hz, engine=args.engine, labels=(("pid", str(a.target.pid)),)) for a in attachments
-        ]
+            attachment = spawned.attach(args.offsets, stop.asked)
+            labels = (("pid", str(attachment.target.pid)),)
+            sessions = [session.Session(attachment, args.hz, engine=args.engine, labels=labels)]
+        else:
+            room_for(among)
+            sessions = [join(node) for node in nodes]
+        may_come = set(ENGINES if args.engine == "auto" else [args.engine]) if args.follow else set()
         confinement = confine(
-            [a.target.pid for a in attachments],
-            {engine for s in sessions for engine in s.choice.engines},
+            [s.attachment.target.pid for s in sessions],
+            {engine for s in sessions for engine in s.choice.engines} | may_come,
             folders=[folder for o in outputs for folder in o.folders],
             child=spawned.pid if spawned is not None else 0,
+            others=args.follow,
         )
+        if args.follow:
+            follower = Follower(selecting.selection(args), join, nodes)
+            follower.start()
         with Progress(sys.stderr) as progress:
             try:
-                for elapsed in session.run(sessions, args.duration, args.max_cpu):
+                newcomers = follower.newcomers if follower is not None else None
+                for elapsed in session.run(sessions, args.duration, args.max_cpu, newcomers=newcomers):
                     progress.show(elapsed, sessions)
+                    for note in follower.notes() if follower is not None else ():
+                        progress.note(f"{elapsed:.1f} s: {note}")
                     if stop.asked():
                         break
             except LayoutError:
                 raise
             except (ZeekspyError, MemoryError) as e:
                 error = e
+            if follower is not None:
+                follower.stop()
             for s in sessions:
                 try:
                     s.finish()
@@ -144,11 +208,22 @@ def _record(args: argparse.Namespace, pids: list[int], outputs: list[Output], st
             spawned.end()
     right = [s for s in sessions if not isinstance(s.error, LayoutError)]
     error = error or next((s.error for s in sessions if s.error is not None), None)
-    if error is not None and not right:
-        raise error
+    if not right:
+        raise error or NoSuchTarget("no Zeek came that was asked for", "zeekspy ps lists those that are there.")
     profile = session.merge(right)
     profile.meta["command"] = shlex.join(["zeekspy", *sys.argv[1:]])
     return Recording(profile, right, confinement, error)
+
+
+def room_for(targets: int) -> None:
+    """Asks for as many open files as that takes; where it may not have them, it goes as far as it goes."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 256 + 16 * targets
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def write_stats(recording: Recording, out: Any) -> None:
@@ -157,7 +232,7 @@ def write_stats(recording: Recording, out: Any) -> None:
 
     c = recording.confinement
     common = {"confined": c.confined, "confined_why": c.why, "capabilities": c.capabilities}
-    rows = [{**s.stats(), "pid": s.attachment.target.pid, **common} for s in recording.sessions]
+    rows = [{**s.stats(), **dict(s.labels), "pid": s.attachment.target.pid, **common} for s in recording.sessions]
     out.write((json.dumps(rows[0] if len(rows) == 1 else rows, indent=2) + "\n").encode())
 
 
@@ -165,11 +240,13 @@ def summary(profile: Profile, sessions: list[Session]) -> list[str]:
     """A line a target: samples, shares, what was lost, rates, engine; and why there is nothing where that is so."""
     lines = []
     for s in sessions:
-        c = s.stats()
+        c, node = s.stats(), dict(s.labels).get("node")
+        who = f"{node}, " if node else ""
         n = c["samples"] or 1
         shares = ", ".join(f"{k} {100 * c[k] / n:.1f} %" for k in ("script", "core", "idle"))
         lines.append(
-            f"pid {s.attachment.target.pid}: {c['samples']} samples ({shares}), torn {c['torn']}, stale {c['stale']}, "
+            f"{who}pid {s.attachment.target.pid}: {c['samples']} samples ({shares}), "
+            f"torn {c['torn']}, stale {c['stale']}, "
             f"unreadable {c['unreadable']}, lineless {c['lineless']}, missed {c['missed']}; "
             f"{c['hz_achieved']:g} of {c['hz_asked']:g} Hz, "
             f"engine {c['engine']} ({c['engine_reason']})" + (f"; {s.ended}" if s.ended else "")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeekspy.cli import arguments
+from zeekspy.cli import arguments, selecting
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
         description="Shows the bodies of a running Zeek by their time in the last seconds and since the start, how "
         "often they are called, and what its threads do. Press ? for the keys.",
     )
-    p.add_argument("--pid", type=arguments.pid, nargs="+", required=True, metavar="PID", help="running Zeek processes")
+    selecting.add_arguments(p, many=True, nodes=True)
     p.add_argument("--hz", type=arguments.hz, default=100.0, help="samples a second (100)")
     p.add_argument("--window", type=arguments.seconds, default=5.0, metavar="S", help="length of the last seconds (5)")
     p.add_argument("--interval", type=_interval, default=1.0, metavar="S", help="between two pictures, from 0.2 (1)")
@@ -69,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--json goes with --once", "zeekspy top --pid PID --once --json prints one window and ends.")
     if not args.once:
         _check_terminal()
+    pids = selecting.several(args)
     sessions = [
-        session.Session(session.attach(pid, args.offsets), args.hz, engine=args.engine)
-        for pid in dict.fromkeys(args.pid)
+        session.Session(session.attach(pid, args.offsets), args.hz, engine=args.engine, among=len(pids)) for pid in pids
     ]
     watch = Watch(
         sessions,

@@ -151,6 +151,8 @@ class Session:
 
     def progress(self) -> tuple[int, int]:
         """Samples taken and missed."""
+        if self._final is not None:
+            return self._counters["samples"], self._counters["missed"]
         counts = self._sampler.counts()
         return counts[0], counts[4]
 

@@ -19,8 +19,8 @@ def add_parser(subparsers: Any) -> None:
         "ps",
         help="the Zeeks of this host",
         description="Lists every Zeek on this host: its node and role, the CPUs it is pinned to, what all threads and "
-        "the main one, which runs the scripts, take of a CPU, and the table of offsets it would be read with. Nothing is "
-        "attached to. What may not be seen is -, and the reason stands below.",
+        "the main one, which runs the scripts, take of a CPU, and the table of offsets it would be read with. Nothing "
+        "is attached to. What may not be seen is -, and the reason stands below.",
     )
     p.add_argument("--json", action="store_true", help="as one JSON array")
     p.set_defaults(func=run)

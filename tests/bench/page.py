@@ -69,7 +69,7 @@ def machine() -> str:
         f"({_commit()}), bpftrace {_bpftrace()}, "
         f"Python {platform.python_version()}, Linux {platform.release()}, {os.cpu_count()} CPUs "
         f"({model[1] if model else platform.machine()}{_virtual()}), "
-        f"{int(memory[1]) / 2**20 if memory else 0:.0f} GiB"
+        f"{int(memory[1]) / 2**20 if memory else 0:.0f} GiB, nice {os.nice(0)}"
     )
 
 

@@ -140,6 +140,7 @@ def _let_go(live: Sequence[Session]) -> None:
 
 
 def _join(limit: Limit, session: Session) -> None:
+    limit.at, limit.cpu = time.monotonic(), own_cpu()  # attaching is no sampling
     if not limit.hz:
         limit.hz = session.hz
     elif limit.hz < session.hz:

@@ -154,6 +154,10 @@ static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, 
 	if (rc < 0)
 		return rc;
 	s->cpu_ns = times.cpu_ns;
+	bool same = times.slices && times.slices == s->slices;
+	s->unchanged = s->blocked && same;
+	s->blocked = !running && (hold->running == ZS_RUNNING_UNKNOWN || same); // as its state said after slices was read
+	s->slices = times.slices;
 	s->pending_cpu_ns += spent;
 	uint64_t waited = times.waited_ns > s->waited_ns ? times.waited_ns - s->waited_ns : 0;
 	s->waited_ns = times.waited_ns;
@@ -174,11 +178,15 @@ static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, 
 int zs_sampler_look(struct zs_sampler *s, struct zs_error *error)
 {
 	struct zs_hold hold = { .running = ZS_RUNNING_UNKNOWN };
-	struct zs_look look;
+	struct zs_times times;
 	uint64_t now = zs_now_ns();
-	int rc = zs_walk(s->walker, &look, error);
+	int rc = zs_task_times(&s->task, &times, error);
+	if (rc >= 0 && s->unchanged && times.slices == s->slices)
+		hold.running = ZS_BLOCKED; // it has had no CPU since it was seen blocked, and what we know is from then
+	else if (rc >= 0)
+		rc = zs_walk(s->walker, &s->last, error);
 	if (rc >= 0)
-		rc = take(s, now, &hold, &look, error);
+		rc = take(s, now, &hold, &s->last, error);
 	if (rc >= 0)
 		s->stats.cost[cost_bucket(zs_now_ns() - now)]++;
 	return rc;

@@ -14,6 +14,10 @@ struct zs_sampler {
 	struct zs_engine engine;
 	struct zs_thread thread;
 	struct zs_clock clock;
+	struct zs_look last; // what the last walk saw
+	uint64_t slices;     // of the CPU that the thread had been given at the last look
+	bool blocked;        // the thread was, once that had been read
+	bool unchanged;      // and already before the walk that saw last: while slices stays, so does what it saw
 	bool in_crew; // looks when its crew does, not by its own clock
 	struct zs_stats stats;
 	struct zs_definitions seen;

@@ -20,7 +20,7 @@ LONGEST = 100
 
 def wanted(path: str) -> bool:
     """Whether ``path`` asks for a file for each node: it is a folder, or has MARK in its name."""
-    return path.endswith("/") or MARK in path or Path(path).is_dir()
+    return path.endswith("/") or MARK in path or (bool(path) and Path(path).is_dir())
 
 
 class NodeFiles:
@@ -38,11 +38,18 @@ class NodeFiles:
         self._files: dict[str, Output] = {}
         self._names: set[str] = set()
         self._spares: list[Output] = []
+        self._opened: list[Output] = []
         try:
-            for node in (ALL, *dict.fromkeys(nodes)):
+            self.all = Output(self._path(ALL), ending)
+            """The file of all nodes."""
+            self._opened.append(self.all)
+            for node in dict.fromkeys(nodes):
                 self._files[node] = Output(self._path(node), ending)
+                self._opened.append(self._files[node])
             # The name is never given unless a node comes that needs a file.
-            self._spares = [Output(pattern.with_name(f".zeekspy-spare-{i}"), ending) for i in range(spares)]
+            for i in range(spares):
+                self._spares.append(Output(pattern.with_name(f".zeekspy-spare-{i}"), ending))
+                self._opened.append(self._spares[-1])
         except BaseException:
             self.discard()
             raise
@@ -50,8 +57,6 @@ class NodeFiles:
     def _path(self, node: str) -> Path:
         """Its file. A node's name is the process's own word: it chooses no folder, and nobody else's file."""
         plain = re.sub(r"[^A-Za-z0-9._-]", "_", node)[:LONGEST].lstrip(".") or "_"
-        if node != ALL and plain == ALL:
-            plain = "all_"
         name, n = plain, 1
         while name in self._names:
             n += 1
@@ -61,12 +66,7 @@ class NodeFiles:
 
     @property
     def outputs(self) -> list[Output]:
-        return [*self._files.values(), *self._spares]
-
-    @property
-    def all(self) -> Output:
-        """The file of all nodes."""
-        return self._files[ALL]
+        return self._opened
 
     def write(self, node: str, content: Callable[[BinaryIO], None]) -> Path | None:
         """The file that was written; None where one more node came than there were files for."""

@@ -144,7 +144,7 @@ def _options(argv: Sequence[str]) -> list[str]:
 
 def _values(argv: Sequence[str], option: str) -> list[str]:
     found = []
-    for word, following in zip(argv[1:], [*argv[2:], ""], strict=True):
+    for word, following in zip(argv[1:], [*argv[2:], ""], strict=False):
         if word == option and following:
             found.append(following)
         elif word.startswith(option) and len(word) > 2:

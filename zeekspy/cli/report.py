@@ -19,11 +19,14 @@ BY = ("body", "line", "file")
 """As regroup.BY, which would take longer to import than the help may."""
 
 
+BY_HELP = "what a row or a frame is (body); node: which node of a cluster differs from the others, and in what"
+
+
 def add_parser(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "report",
         help="show a recording, convert it, put several together or compare two",
-        usage="zeekspy report FILE [FILE ...] [-f FMT] [-o OUT] [--diff BASE] [--by body|line|file]",
+        usage="zeekspy report FILE [FILE ...] [-f FMT] [-o OUT] [--diff BASE] [--by body|line|file|node]",
         description="Reads recordings of zeekspy, and what can be shown of other pprof files and of collapsed stacks. "
         "Without -o and -f it prints a table of bodies.",
     )
@@ -31,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
     p.add_argument("-f", "--format", metavar="FMT", help="format, where the name of OUT does not say it (text)")
     p.add_argument("-o", "--output", metavar="OUT", help="file to write (standard output, or a dated name)")
     p.add_argument("--diff", metavar="BASE", help="show what has changed since this recording")
-    p.add_argument("--by", choices=BY, default="body", help="what a row or a frame is (body)")
+    p.add_argument("--by", choices=(*BY, "node"), default="body", help=BY_HELP)
     p.set_defaults(func=run)
 
 
@@ -40,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     from zeekspy.export.words import why_empty
     from zeekspy.output import Output
 
+    if args.by == "node":
+        return _nodes(args)
     form = export.by_name(args.format) if args.format else export.by_path(args.output or "report.txt")
     if args.diff and not form.compares:
         form.refuse_diff()
@@ -64,6 +69,22 @@ def run(args: argparse.Namespace) -> int:
     if base is None and form.name == "text" and why_empty(profile):
         print(why_empty(profile), file=sys.stderr)
     return 0
+
+
+def _nodes(args: argparse.Namespace) -> int:
+    from zeekspy import recording
+    from zeekspy.errors import UsageError
+    from zeekspy.export import nodes
+
+    if args.diff or args.output or args.format not in (None, "text"):
+        raise UsageError("--by node prints a table of nodes, and nothing else", "Leave -f, -o and --diff out.")
+    profile = recording.merge([recording.read(path) for path in args.files], args.files)
+    _print(lambda out: _give(out, nodes.table(profile)))
+    return 0
+
+
+def _give(out: BinaryIO, text: str) -> None:
+    out.write(text.encode("utf-8", "backslashreplace"))
 
 
 def _write(form: Format, profile: Profile, base: Profile | None, out: BinaryIO, width: int) -> None:

@@ -1,0 +1,70 @@
+"""What sampling many targets costs beside one: python -m tests.bench.many [--targets 64] [--hz 100] [--minutes 0.5].
+
+The targets are stand-ins that sleep nearly always. Both are measured in the same run, after attaching, all threads.
+Printed are percent of a core, memory at the beginning and the end, and the rate; exit code 1 where a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import ExitStack
+
+from tests.support import targets
+from zeekspy import session
+from zeekspy.several import own_cpu
+
+IDLE = "0.999"
+SETTLE_S = 15.0
+"""Before measuring: targets read their scripts, and are looked at more closely, in their first seconds."""
+CPU_PERCENT = 5.0
+GROWTH_MB = 5.0
+
+
+def rss() -> float:
+    """Memory of this process, MB."""
+    with open("/proc/self/status", encoding="ascii") as f:
+        return int(next(line for line in f if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+def measure(n: int, hz: float, seconds: float) -> tuple[float, float, float, float]:
+    """Percent of a core, MB at the beginning and the end, samples a second of each target."""
+    with ExitStack() as stack:
+        processes = [stack.enter_context(targets.running("2", "--idle", IDLE)) for _ in range(n)]
+        sessions = [session.Session(session.attach(p.pid), hz, among=n) for p in processes]
+        began = cpu = memory = 0.0
+        taken = 0
+        for elapsed in session.run(sessions, SETTLE_S + seconds):
+            if not began and elapsed >= SETTLE_S:
+                began, cpu, memory = time.monotonic(), own_cpu(), rss()
+                taken = sum(s.progress()[0] for s in sessions)
+        spent = time.monotonic() - began
+        rate = (sum(s.progress()[0] for s in sessions) - taken) / spent / n
+        return 100 * (own_cpu() - cpu) / spent, memory, rss(), rate
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    p.add_argument("--targets", type=int, default=64)
+    p.add_argument("--hz", type=float, default=100.0)
+    p.add_argument("--minutes", type=float, default=0.5)
+    args = p.parse_args()
+    rows = {}
+    for n in (1, args.targets):
+        rows[n] = measure(n, args.hz, 60 * args.minutes)
+        cpu, before, after, rate = rows[n]
+        print(
+            f"{n:4} targets: {cpu:5.2f} % of a core, {before:.1f} MB, {after:.1f} MB after {args.minutes:g} min, "
+            f"{rate:.1f} of {args.hz:g} Hz",
+            flush=True,
+        )
+    one, many = rows[1], rows[args.targets]
+    print(f"{args.targets} targets cost {many[0] / max(one[0], 0.01):.1f} times what one costs")
+    good = many[0] <= CPU_PERCENT and many[2] - many[1] <= GROWTH_MB
+    print(f"{'ok' if good else 'NOT REACHED'}: at most {CPU_PERCENT:g} % and {GROWTH_MB:g} MB more are allowed")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -23,13 +23,14 @@ WHOLE = {"nonblocking": 0.98, "preempt": 0.999, "ptrace": 0.999}
 MEANING = f"""
 Both sample the main thread of one run, at {HZ:g} Hz each. The peer is bpftrace `profile:hz`, which interrupts
 it and reads the same call_stack: what it sees is what was there. *Not empty* is the share of on-CPU samples
-with a script running, *by CPU* that of the profile's CPU values. Depth and function (the innermost, BiFs too)
-are compared among these by total variation distance (TVD: the part of the samples that would have to be
-elsewhere), beside what two samplers without any bias have by chance. *Flags* are functions whose shares of all
-on-CPU samples differ by more than 2 standard errors: by chance 4.6 % of those tested (expected {FEW} times or
-more). *Busy* is the time that our samples take for on-CPU over what the kernel accounted (1: right). *Whole*:
-of the stacks, every frame and line decoded. The last row is a second in-kernel sampler in place of ours: what
-this comparison shows when there is nothing to find.
+with a script running, counted, and *by CPU* as the profile's CPU values have it; counts include samples of a
+thread that waits for a CPU. Depth and function (the innermost, BiFs too) are compared among these by total
+variation distance (TVD: the part of the samples that would have to be elsewhere), beside what two samplers
+without any bias have by chance. *Flags* are functions whose shares of all on-CPU samples differ by more than 2
+standard errors: by chance 4.6 % of those tested (expected {FEW} times or more). *Busy* is the time that our
+samples take for on-CPU over what the kernel accounted (1: right). *Whole*: of the stacks, every frame and line
+decoded. The last row is a second in-kernel sampler in place of ours: what this comparison shows when there is
+nothing to find.
 """
 
 
@@ -126,7 +127,7 @@ def resolve(attachment: session.Attachment, addresses: set[int]) -> dict[int, st
 
 
 def measure(quick: bool) -> Section:
-    repeats = 1 if quick else 5
+    repeats = 1 if quick else 3
     body = "" if runs.bpftrace() else "Not measured: it needs bpftrace, and root.\n"
     for zeek in runs.zeeks() if runs.bpftrace() else ():
         rows, told = [], ""

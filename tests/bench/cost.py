@@ -34,7 +34,7 @@ time it needs.
 
 
 def measure(quick: bool) -> Section:
-    seconds = 2.0 if quick else 6.0
+    seconds = 2.0 if quick else 3.0
     rows: list[list[str]] = []
     told = ""
     oldest = next((z for z in targets.zeeks() if runs.version(z) == "3.0.1"), None)

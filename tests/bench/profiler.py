@@ -15,7 +15,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 MARKS = 7
 
 MEANING = f"""
-`zeekspy record` at {HZ} Hz beside a Zeek that is busy a part of the time (tests/bench/load.zeek), with a profile that
+`zeekspy record` at {HZ} Hz beside a Zeek that does something twenty times a second (tests/bench/load.zeek), with a profile that
 holds the time of each sample. *RSS* is resident memory, *CPU* what it spent since the row before, of a core.
 """
 
@@ -31,7 +31,7 @@ def measure(quick: bool, minutes: float = 30) -> Section:
     seconds = 60.0 if quick else 60 * minutes
     zeek = runs.zeeks()[0]
     rows, marks = [], []
-    with runs.zeek(zeek, runs.script_load(long=20000, pause="5msec")) as run:
+    with runs.zeek(zeek, runs.script_load(long=20000, pause="50msec")) as run:
         run.go()
         recording = runs.Recording(run, "auto", HZ)
         began = last = time.monotonic()

@@ -22,7 +22,7 @@ def measure(quick: bool) -> Section:
         for hz in RATES:
             with runs.zeek(zeek, runs.script_load()) as run:
                 run.go()
-                stats = runs.Recording(run, engine, hz, 2 if quick else 10).stats()
+                stats = runs.Recording(run, engine, hz, 2 if quick else 5).stats()
             share = stats["hz_achieved"] / hz
             rows.append([engine, f"{hz}", f"{stats['hz_achieved']:.1f}", f"{100 * share:.2f} %", f"{stats['missed']}"])
             rows[-1] += [f"{100 * stats['profiler_cpu_s'] / stats['duration_s']:.1f} %"]

@@ -15,8 +15,9 @@ TICK = os.sysconf("SC_CLK_TCK")
 MARKS = 7
 
 MEANING = f"""
-`zeekspy record` at {HZ} Hz beside a Zeek that does something twenty times a second (tests/bench/load.zeek), with a profile that
-holds the time of each sample. *RSS* is resident memory, *CPU* what it spent since the row before, of a core.
+`zeekspy record` at {HZ} Hz beside a Zeek that does something twenty times a second (tests/bench/load.zeek),
+with a profile that holds the time of each sample. *RSS* is resident memory, *CPU* what it spent since the row
+before, of a core.
 """
 
 

@@ -122,7 +122,7 @@ class Session:
         self._cpus = engines.look(pid)
         self.choice = engines.choose(engine, self._cpus, hz)
         """The engine that samples, why, and what it may yet be replaced by."""
-        if among > several.CREW:  # those that stop the target need a thread for each
+        if among > several.EXACT:
             self.choice = replace(self.choice, fallback=None)
         if self.choice.engine == "ptrace":
             engines.check_untraced(pid)

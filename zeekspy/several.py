@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 POLL_NS = 100_000_000
 """How long the core samples before Python has its turn: how late Ctrl-C can be with few targets."""
-CREW = 16
-"""Targets that one thread looks at in turn: some 100 us of work, of the 10 ms there are at 100 Hz."""
+CREW, LOOKS_S = 32, 3200
+"""Targets that one thread looks at in turn at most, and looks that it takes a second: an awakening costs ten looks."""
+EXACT = 16
+"""Targets up to which auto may go over to engines that stop them: those need a thread for each."""
 PATIENT = 8
 """With more targets than that, Python's turns are rarer in proportion: they cost as much for each target."""
 MOST_PATIENT = 8
@@ -114,7 +116,8 @@ def _parts(live: list[Session], crews: list[_Crew]) -> list[_Part | _Crew]:
         there -= {id(s) for s in crew.members}
     crews[:] = [crew for crew in crews if crew.members]
     for session in (s for s in sharing if id(s) in there):
-        room = next((crew for crew in crews if len(crew.members) < CREW), None)
+        size = max(4, min(CREW, int(LOOKS_S / session.hz)))
+        room = next((crew for crew in crews if len(crew.members) < size), None)
         if room is None:
             room = _Crew(session.lowered_to or session.hz)
             crews.append(room)

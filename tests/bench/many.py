@@ -19,7 +19,8 @@ IDLE = "0.999"
 SETTLE_S = 15.0
 """Before measuring: targets read their scripts, and are looked at more closely, in their first seconds."""
 CPU_PERCENT = 5.0
-GROWTH_MB = 5.0
+GROWTH_MB = 20.0
+"""Most of it when each sample was taken, which has a bound."""
 
 
 def rss() -> float:

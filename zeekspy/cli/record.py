@@ -171,7 +171,13 @@ def _record(args: argparse.Namespace, nodes: list[Node], outputs: list[Output], 
             sessions = [session.Session(attachment, args.hz, engine=args.engine, labels=labels)]
         else:
             room_for(among)
-            sessions = [join(node) for node in nodes]
+            sessions = []
+            for node in nodes:
+                try:
+                    sessions.append(join(node))
+                except NoSuchTarget:  # one that ends is what is to be followed
+                    if not args.follow:
+                        raise
         may_come = set(ENGINES if args.engine == "auto" else [args.engine]) if args.follow else set()
         confinement = confine(
             [s.attachment.target.pid for s in sessions],

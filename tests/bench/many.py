@@ -65,7 +65,7 @@ def main() -> int:
     kept = many[3] >= 0.95 * args.hz
     good = kept and many[0] <= CPU_PERCENT and many[2] - many[1] <= GROWTH_MB
     print(
-        f"{'ok' if good else 'NOT REACHED'}: at most {CPU_PERCENT:g} % and {GROWTH_MB:g} MB more are allowed, at 95 % of the rate or more"
+        f"{'ok' if good else 'NOT REACHED'}: at most {CPU_PERCENT:g} % and {GROWTH_MB:g} MB more, at 95 % of the rate"
     )
     return 0 if good else 1
 

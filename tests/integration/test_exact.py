@@ -1,4 +1,4 @@
-"""What is counted on real Zeeks, not sampled: calls, against Zeek's --profile-scripts; instructions of compiled code."""
+"""What is counted on real Zeeks, not sampled: calls, against Zeek's own --profile-scripts; instructions of ZAM."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROUNDS = 200
 
 
 def script() -> str:
-    """A Zeek script that runs such bodies ROUNDS times each, as functions, events with two bodies and hooks, and ends."""
+    """A Zeek script that runs such bodies ROUNDS times each, as functions, events of two bodies and hooks, and ends."""
     lines = [
         "function turn(n: count): count",
         "\t{",

@@ -102,9 +102,8 @@ RELEASES = {
     "8.2": 2,
 }
 """Series to the last patch level that is tagged."""
-CANDIDATES = {"3.0": 2, "4.0": 3, "4.1": 2, "4.2": 2, "5.0": 2, "5.2": 2, "6.0": 3, "7.0": 4, "8.0": 2, "8.1": 2} | {
-    series: 1 for series in ("3.1", "3.2", "6.1", "6.2", "7.1", "7.2", "8.2", "9.0")
-}
+CANDIDATES = {"3.0": 2, "4.0": 3, "4.1": 2, "4.2": 2, "5.0": 2, "5.2": 2, "6.0": 3, "7.0": 4, "8.0": 2, "8.1": 2}
+CANDIDATES |= dict.fromkeys(("3.1", "3.2", "6.1", "6.2", "7.1", "7.2", "8.2", "9.0"), 1)
 """Series to the last release candidate that is tagged. Not 5.1: the dictionaries of its only one were others."""
 TAGS = [f"{series}.{patch}" for series, last in RELEASES.items() for patch in range(last + 1)]
 TAGS += [f"{series}.0-rc{n}" for series, last in CANDIDATES.items() for n in range(1, last + 1)]

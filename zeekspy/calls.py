@@ -41,7 +41,7 @@ YOUNG_S = 60.0
 TAIL = 192
 """Bytes behind the members of a Func: those of a CoalescedScriptFunc end before."""
 AGAIN_S = (1.0, 3.0, 10.0)
-"""After the first look at a young process, when it is looked at again: a function may get its body later."""
+"""After the first look at a process we started, when it is looked at again: a function may get its body later."""
 LOOK_S = 0.5
 """Between two looks for functions at least, while there are signs of new ones."""
 
@@ -94,7 +94,7 @@ class CallCounter:
         self._size = self._size_before = 0
         self._unforeseen = False
         self._terminated = False
-        self._again = list(AGAIN_S)
+        self._again = list(AGAIN_S) if from_start else []
         self._grown_up = self.began + YOUNG_S - _age(target)
         self._todo: list[int] = []
         self._look()

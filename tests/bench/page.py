@@ -20,7 +20,8 @@ designed for; a goal that was missed is named. `make bench QUICK=1` is a short r
 `make bench ONLY="cost rate"` measures these sections again. Zeeks and load are those of the environment:
 ZEEKSPY_BENCH_ZEEK (paths, colons between), ZEEKSPY_BENCH_PCAP, ZEEKSPY_BENCH_ZEEK_SPY.
 """
-ORDER = ("Accuracy", "Slowdown", "Cost of a sample", "Rate", "The profiler")
+ORDER = ("Accuracy", "Slowdown", "Cost of a sample", "Rate", "The profiler", "Notes")
+"""The last is written by hand, and stays."""
 
 
 @dataclass(frozen=True)

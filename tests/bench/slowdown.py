@@ -104,6 +104,13 @@ def per_sample(kind: Kind, alone: Kind) -> float:
     )
 
 
+def decided(found: float, allowed: float, error: float) -> bool | None:
+    """Whether it is within what is allowed; None where that is a matter of chance."""
+    if abs(found - allowed) < 2 * error:
+        return None
+    return found <= allowed
+
+
 def judge(kinds: list[Kind]) -> str:
     alone, by = kinds[0], {(k.sampler, k.hz): k for k in kinds}
     told = ""
@@ -113,7 +120,7 @@ def judge(kinds: list[Kind]) -> str:
             lost, error = loss(kind.wall, alone.wall)
             told += page.verdict(
                 f"nonblocking at {hz} Hz costs {100 * allowed:g} % of run time at most",
-                True if lost + error <= allowed else False if lost - 2 * error > allowed else None,
+                decided(lost, allowed, error),
                 f"It is {100 * lost:.1f} % +/- {100 * error:.1f} %.",
             )
     for engine in ("preempt", "ptrace"):
@@ -124,7 +131,7 @@ def judge(kinds: list[Kind]) -> str:
                 error = loss(ours.wall, peer.wall)[1] * statistics.median(alone.wall) / max(1, ours.samples[0]) * 1e6
                 told += page.verdict(
                     f"{engine} at {hz} Hz costs no more a sample than in-kernel sampling",
-                    True if x <= y else None if x <= y + 2 * error else False,
+                    decided(x, y, error),
                     f"{x:.0f} us for {y:.0f} us, +/- {error:.0f} us.",
                 )
     return told

@@ -60,3 +60,11 @@ def test_a_section_is_put_in_place_of_the_one_before(tmp_path: Path) -> None:
 def test_tables_are_markdown() -> None:
     lines = page.table(["what", "n"], [["a", "1"], ["bcdef", "1000"]]).splitlines()
     assert lines == ["| what  |    n |", "| ----- | ---: |", "| a     |    1 |", "| bcdef | 1000 |"]
+
+
+@pytest.mark.parametrize(
+    ("found", "error", "expected"),
+    [(0.001, 0.0001, True), (0.02, 0.001, False), (0.004, 0.02, None), (-0.09, 0.09, None)],
+)
+def test_a_goal_within_the_noise_is_not_shown(found: float, error: float, expected: bool | None) -> None:
+    assert slowdown.decided(found, 0.003, error) is expected

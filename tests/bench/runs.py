@@ -190,7 +190,7 @@ class Recording:
     def stats(self, stop: bool = False) -> dict[str, Any]:
         """Those of --stats, once it has ended."""
         if stop:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGTERM)
         _, err = self.process.communicate(timeout=LONGEST)
         if self.process.returncode:
             sys.exit(f"{' '.join(self.command)} failed: {err.decode()}")

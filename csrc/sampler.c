@@ -128,16 +128,17 @@ static void count(struct zs_stats *stats, const struct zs_run *sample, const str
 }
 
 // Whether the thread was on the CPU, or waiting for one, at the look. Reading the state also tells whether another program
-// has taken the place of the one we know; what is read of that is unreadable.
-static int was_running(struct zs_sampler *s, const struct zs_hold *hold, const struct zs_look *look, uint64_t spent,
-                       bool *ret, struct zs_error *error)
+// has taken the place of the one we know. It is read with every kind of stack alike: scripts block too.
+static int was_running(struct zs_sampler *s, const struct zs_hold *hold, const struct zs_look *look, bool *ret,
+                       struct zs_error *error)
 {
-	*ret = hold->running != ZS_BLOCKED;
-	if (hold->running != ZS_RUNNING_UNKNOWN || (look->stack && spent && !(look->flags & ZS_UNREADABLE)))
-		return ZS_OK;
 	struct zs_state state;
+	*ret = hold->running == ZS_RUNNING;
+	if (hold->running != ZS_RUNNING_UNKNOWN && !(look->flags & ZS_UNREADABLE))
+		return ZS_OK;
 	int rc = zs_task_state(&s->task, &state, error);
-	*ret = rc >= 0 && state.state == 'R';
+	if (hold->running == ZS_RUNNING_UNKNOWN)
+		*ret = rc >= 0 && state.state == 'R';
 	return rc;
 }
 
@@ -150,7 +151,7 @@ static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, 
 	int rc = zs_task_times(&s->task, &times, error);
 	uint64_t spent = rc >= 0 && times.cpu_ns > s->cpu_ns ? times.cpu_ns - s->cpu_ns : 0;
 	if (rc >= 0)
-		rc = was_running(s, hold, look, spent, &running, error);
+		rc = was_running(s, hold, look, &running, error);
 	if (rc < 0)
 		return rc;
 	s->cpu_ns = times.cpu_ns;
@@ -212,6 +213,10 @@ static int sample_once(struct zs_sampler *s, struct zs_error *error)
 		return rc;
 	uint64_t ended = zs_now_ns();
 	s->stats.cost[cost_bucket(ended - began)]++;
+	if (s->engine.kind->stops && hold.running == ZS_RUNNING) {
+		s->held++;
+		s->batch_held_ns += ended - began;
+	}
 	// A target that is kept from running by looking has at least as long to run before the next look.
 	s->earliest_ns = s->engine.kind->stops ? ended + (ended - now) : 0;
 	return ZS_OK;
@@ -230,10 +235,10 @@ static double waiting_share(const struct zs_sampler *s)
 		blocked_ns += blocked ? run->wall_ns : 0;
 		blocked_empty_ns += blocked && !run->stack ? run->wall_ns : 0;
 	}
-	if (!s->batch_waited_ns || !ready_ns)
+	if (s->batch_waited_ns <= s->batch_held_ns || !ready_ns)
 		return 0;
 	double outside = blocked_ns ? (double)blocked_empty_ns / (double)blocked_ns : 1;
-	double share = (double)s->batch_waited_ns * zs_task_yielded(&s->task) * outside / (double)ready_ns;
+	double share = (double)(s->batch_waited_ns - s->batch_held_ns) * zs_task_yielded(&s->task, s->held) * outside / (double)ready_ns;
 	return share < 1 ? share : 1;
 }
 
@@ -255,7 +260,7 @@ static void share_cpu(struct zs_sampler *s)
 		given = until;
 	}
 	s->pending_cpu_ns -= given;
-	s->batch_waited_ns = 0;
+	s->batch_waited_ns = s->batch_held_ns = 0;
 }
 
 static uint64_t rest(void *arg)

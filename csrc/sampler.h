@@ -26,6 +26,7 @@ struct zs_sampler {
 	uint64_t cpu_ns;         // the thread's, when last read
 	uint64_t pending_cpu_ns; // spent and not yet given to a sample
 	uint64_t waited_ns, batch_waited_ns; // for a CPU: when last read, and in the batch
+	uint64_t held, batch_held_ns;        // how often we have taken its CPU from it, and for how long in the batch
 	uint64_t last_ns;
 	uint64_t earliest_ns; // of the next sample
 	uint64_t late;        // looks that the engine put off

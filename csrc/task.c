@@ -137,11 +137,12 @@ static void read_status(const struct zs_task *task, char *buf, size_t size)
 	close(fd);
 }
 
-double zs_task_yielded(const struct zs_task *task)
+double zs_task_yielded(const struct zs_task *task, uint64_t held)
 {
 	char buf[4096];
 	read_status(task, buf, sizeof buf);
 	long long yes = status_number(buf, "\nvoluntary_ctxt_switches:"), no = status_number(buf, "\nnonvoluntary_ctxt_switches:");
+	no -= (long long)zs_min64(held, no > 0 ? (uint64_t)no : 0);
 	return yes >= 0 && no >= 0 && yes + no > 0 ? (double)yes / (double)(yes + no) : 1;
 }
 

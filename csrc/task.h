@@ -34,7 +34,8 @@ int zs_task_times(const struct zs_task *task, struct zs_times *ret, struct zs_er
 // ZS_EGONE also when it has exited, or another program has taken its place.
 int zs_task_state(struct zs_task *task, struct zs_state *ret, struct zs_error *error);
 // Of all times the thread gave up its CPU, the share that it did so of its own accord, by blocking; 1 if not told.
-double zs_task_yielded(const struct zs_task *task);
+// held: how often it was us who took it.
+double zs_task_yielded(const struct zs_task *task, uint64_t held);
 // The pid of the process that traces it, 0 if none does or that cannot be told.
 int zs_task_tracer(const struct zs_task *task);
 

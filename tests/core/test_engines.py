@@ -249,7 +249,8 @@ def test_after_an_exec_nothing_more_is_sampled(engine: str) -> None:
         target.process.stdin.write(b"x")
         batch = s.poll(60_000 * MS)
         assert isinstance(batch.lost, NoSuchTarget)
-        assert not any(run[1] for run in batch.runs)
+        # A look in the middle of the exec itself may find memory that is neither program's.
+        assert sum(run[3] for run in batch.runs if run[1]) <= 1
         assert untouched(target.process)
 
 

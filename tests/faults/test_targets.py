@@ -139,9 +139,15 @@ def test_memory_that_changes_into_nonsense(era: str, engine: str, tmp_path: Path
     out, stats = tmp_path / "z.pb.gz", tmp_path / "stats.json"
     with running(era, "--scribble", "--steps") as target:
         args = ("--hz", 2000, "--max-cpu", 100, "--duration", 1, "--engine", engine, "-o", out, "--stats", stats)
-        profiler = start("record", "--pid", target.pid, *args)
-        recorded(profiler, out)
-        assert untouched(target)
+        for _ in range(5):
+            profiler = start("record", "--pid", target.pid, *args)
+            _, err = profiler.communicate(timeout=60)
+            assert untouched(target)
+            if profiler.returncode == 0:
+                break
+            assert profiler.returncode == 5, err  # what the self-check came upon was nonsense
+            assert b"does not fit" in err
+        assert profile_of(out).total().count > 0
         seen = checksum_after(target)
     assert target.returncode == 0
     assert stats_of(stats)["script"] > 20

@@ -146,7 +146,6 @@ def _record(args: argparse.Namespace, nodes: list[Node], outputs: list[Output], 
     from zeekspy.cli.progress import Progress
     from zeekspy.confine import confine
     from zeekspy.errors import LayoutError, NoSuchTarget, ZeekspyError
-    from zeekspy.follow import Follower
     from zeekspy.spawn import Spawned
 
     spawned = Spawned(args.command) if args.command else None
@@ -187,6 +186,8 @@ def _record(args: argparse.Namespace, nodes: list[Node], outputs: list[Output], 
             others=args.follow,
         )
         if args.follow:
+            from zeekspy.follow import Follower
+
             follower = Follower(selecting.selection(args), join, nodes)
             follower.start()
         with Progress(sys.stderr) as progress:

@@ -1,4 +1,5 @@
 // The stand-in target: runs the built-in script as a Zeek under load would, until told to stop.
+#include <cerrno>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -131,7 +132,11 @@ void fork_once() {
 	if ( child == 0 )
 		_exit(7);
 	int status = 0;
-	if ( child < 0 || waitpid(child, &status, 0) != child || ! WIFEXITED(status) || WEXITSTATUS(status) != 7 ) {
+	pid_t ended;
+	do
+		ended = waitpid(child, &status, 0);
+	while ( ended < 0 && errno == EINTR ); // by the signal that ends us
+	if ( child < 0 || ended != child || ! WIFEXITED(status) || WEXITSTATUS(status) != 7 ) {
 		fprintf(stderr, "standin: a child was tampered with\n");
 		_exit(1);
 	}

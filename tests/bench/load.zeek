@@ -6,6 +6,7 @@ module Load;
 export {
 	const rounds = 0 &redef; # 0: for ever
 	const long = 200 &redef; # iterations at depth five
+	const repeat = 1 &redef; # calls to depth five in a round
 	const pause = 0sec &redef; # between two rounds
 	global round: event(n: count);
 }
@@ -48,7 +49,9 @@ event round(n: count) &priority=5
 
 event round(n: count)
 	{
-	two(long);
+	local i = 0;
+	while ( ++i <= repeat )
+		two(long);
 	if ( rounds > 0 && n >= rounds )
 		terminate();
 	else

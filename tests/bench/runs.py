@@ -68,9 +68,16 @@ def load(rounds: int = 0) -> list[str]:
     return script_load(rounds)
 
 
-def script_load(rounds: int = 0, long: int = 200, pause: str = "0sec") -> list[str]:
+def script_load(rounds: int = 0, long: int = 200, repeat: int = 1, pause: str = "0sec") -> list[str]:
     """What the names mean stands in load.zeek."""
-    return ["-b", str(LOAD), f"Load::rounds={rounds}", f"Load::long={long}", f"Load::pause={pause}"]
+    return [
+        "-b",
+        str(LOAD),
+        f"Load::rounds={rounds}",
+        f"Load::long={long}",
+        f"Load::repeat={repeat}",
+        f"Load::pause={pause}",
+    ]
 
 
 def load_name() -> str:

@@ -14,8 +14,9 @@ def _parsed(name: str) -> Layout:
     return layout.parse((resources.files(__name__) / name).read_text(encoding="utf-8"), name)
 
 
-def _names() -> list[str]:
-    return [entry.name for entry in resources.files(__name__).iterdir() if entry.name.endswith(".json")]
+@cache
+def _names() -> tuple[str, ...]:
+    return tuple(entry.name for entry in resources.files(__name__).iterdir() if entry.name.endswith(".json"))
 
 
 @cache

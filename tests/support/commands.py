@@ -19,12 +19,15 @@ from zeekspy.profile import Profile
 NOBODY = 65534
 ZEEKSPY = [sys.executable, "-m", "zeekspy"]
 AS_NOBODY = f"""
-import functools, os, sys
+import concurrent.futures.thread, functools, importlib, os, pkgutil, sys
 from importlib import metadata
 # All that may lie in folders only root can enter is looked at before root is left.
 metadata.version = functools.cache(metadata.version)
-from zeekspy import access, cli, confine, dwarf, session, spawn, output
-from zeekspy.export import pprof_read
+import zeekspy
+for found in pkgutil.walk_packages(zeekspy.__path__, "zeekspy."):
+    if not found.name.startswith(("zeekspy.top", "zeekspy.__main__")):
+        importlib.import_module(found.name)
+from zeekspy import cli
 from zeekspy.offsets import tables
 cli.parser(), tables()
 os.setgroups([]), os.setgid({NOBODY}), os.setuid({NOBODY})

@@ -19,8 +19,8 @@ LONGEST = 100
 
 
 def wanted(path: str) -> bool:
-    """Whether ``path`` asks for a file for each node: it is a folder, or has MARK in its name."""
-    return path.endswith("/") or MARK in path or (bool(path) and Path(path).is_dir())
+    """Whether ``path`` asks for a file for each node: it ends as a folder does, or has MARK in its name."""
+    return path.endswith("/") or MARK in path
 
 
 class NodeFiles:

@@ -30,10 +30,12 @@ def counted(samplers: list[_core.Sampler], seconds: float, hz: float = 500) -> l
 
 def test_all_get_every_look(target: subprocess.Popen[bytes]) -> None:
     samplers = [sampler(target) for _ in range(3)]
+    began = time.monotonic()
     stats = counted(samplers, 1)
+    most = 100 + 500 * (time.monotonic() - began)
     assert len({s["samples"] for s in stats}) == 1
     assert len({s["missed"] for s in stats}) == 1
-    assert 400 <= stats[0]["samples"] + stats[0]["missed"] <= 600
+    assert 400 <= stats[0]["samples"] + stats[0]["missed"] <= most
     for s in stats:
         assert s["samples"] == s["script"] + s["core"] + s["idle"]
         assert s["script"] > 0

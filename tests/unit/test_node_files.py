@@ -63,4 +63,4 @@ def test_a_folder_is_not_made_of_a_node(tmp_path: Path) -> None:
 
 
 def test_what_asks_for_it(tmp_path: Path) -> None:
-    assert [node_files.wanted(p) for p in (f"{tmp_path}", "x/", "a-{node}.svg", "a.svg", "")] == [1, 1, 1, 0, 0]
+    assert [node_files.wanted(p) for p in (f"{tmp_path}", "x/", "a-{node}.svg", "a.svg", "")] == [0, 1, 1, 0, 0]

@@ -116,4 +116,4 @@ def _owner_may(folder: Path, bits: int) -> bool:
 
 def _enterable(place: Path) -> bool:
     place = place.resolve()
-    return not place.is_dir() or (_owner_may(place, 0o500) and all(_owner_may(p, 0o100) for p in place.parents))
+    return not os.path.isdir(place) or (_owner_may(place, 0o500) and all(_owner_may(p, 0o100) for p in place.parents))

@@ -261,14 +261,16 @@ def test_ones_own_process_needs_no_root(place: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         env = {"XDG_CACHE_HOME": str(place)}
-        done = zeekspy(*("--pid", process.pid, "--duration", 0.5, "-o", place / "o.pb.gz"), nobody=True, env=env)
+        try:
+            done = zeekspy(*("--pid", process.pid, "--duration", 0.5, "-o", place / "o.pb.gz"), nobody=True, env=env)
+        finally:
+            process.kill()
         yama = Path("/proc/sys/kernel/yama/ptrace_scope")
         if yama.exists() and int(yama.read_text()) >= 1:
             refused(done, 4, "ptrace_scope", hint="sudo")
         else:
             assert done.returncode == 0, done.stderr
             assert profile_of(place / "o.pb.gz").total().count > 0
-        process.kill()
 
 
 # ---- where to write

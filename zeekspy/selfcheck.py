@@ -5,6 +5,7 @@ Works while no script runs: the event registry leads to handlers, functions, bod
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ MAX_LINE = 10_000_000
 MAX_TAG = 31
 """Of statements (StmtEnums.h); the tag of a call expression is at least 40 in every version."""
 MANY_LISTS = 8
+AGAIN, AGAIN_S = 2, 0.02
+"""How often, and after how long, is looked again: a target changes while it is read, a wrong table stays wrong."""
 MAX_NAME = 1024
 STRING_SIZE = {"libstdc++": 32, "libc++": 24, "libstdc++-old": 8}
 
@@ -51,15 +54,19 @@ class _Failed(Exception):
 
 def check(target: Target, layout: Layout, memory: Memory) -> list[Check]:
     """What was checked. Raises UnknownBuild that names the field that failed and the bytes seen."""
-    try:
-        return list(_Walk(target, layout, memory).checks())
-    except _Failed as e:
+    for left in range(AGAIN if memory.method != "image" else 0, -1, -1):
+        try:
+            return list(_Walk(target, layout, memory).checks())
+        except _Failed as e:
+            failed = e
         if not target.alive():  # what it read was the memory of a process that was going
-            raise NoSuchTarget(f"process {target.pid} has gone") from None
-        raise UnknownBuild(
-            f"the table of offsets ({layout.origin}) does not fit this Zeek {target.version}: {e}",
-            HINT.format(exe=target.exe, pid=target.pid),
-        ) from None
+            raise NoSuchTarget(f"process {target.pid} has gone")
+        if left:
+            time.sleep(AGAIN_S)
+    raise UnknownBuild(
+        f"the table of offsets ({layout.origin}) does not fit this Zeek {target.version}: {failed}",
+        HINT.format(exe=target.exe, pid=target.pid),
+    )
 
 
 def examine(target: Target, layout: Layout, memory: Memory) -> Iterator[Check]:

@@ -135,10 +135,9 @@ class _NewFile:
             raise
 
     def _open(self, mode: int) -> int:
-        try:
+        # File systems without such files do not agree on the error; one that means more comes again below.
+        with suppress(OSError):
             return os.open(self.folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode)
-        except OSError:
-            pass  # which error a file system without such files gives is not agreed on; a real one comes again
         hidden = _unused_name()
         fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode, dir_fd=self._at)
         self._hidden = hidden

@@ -57,6 +57,13 @@ class Attachment:
             data=t.data,
         )
 
+    def replay(self, image: Memory) -> Walker:
+        """A walker over memory that was saved of the target, as whoever has the file alone walks it."""
+        symbols, stdlib = self.target.symbols, STDLIBS.index(self.layout.stdlib)
+        g_frame_stack = symbols.get("g_frame_stack", 0)
+        fields = self.layout.fields
+        return Walker(image, fields, stdlib, call_stack=symbols["call_stack"], g_frame_stack=g_frame_stack)
+
     def call_counter(self) -> CallCounter:
         """Counts the calls of all bodies from now on, or from the target's start."""
         memory = open_memory(self.target.pid)

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zeekspy.cli import arguments, selecting
 
 if TYPE_CHECKING:
+    from zeekspy._core import Walker
     from zeekspy.errors import UnknownBuild
+    from zeekspy.profile import Stack
+    from zeekspy.session import Attachment
     from zeekspy.target import Target
 
 TRIES = 200
@@ -94,7 +97,7 @@ def _source(args: argparse.Namespace) -> tuple[Source, UnknownBuild | None]:
 
     try:
         attachment = session.attach(args.pid, args.offsets)
-        return Source(attachment.target, attachment.layout.fields, lambda: _stop(attachment)), None
+        return Source(attachment.target, attachment.layout.fields, _Stops(attachment).take), None
     except UnknownBuild as e:
         if args.offsets is not None:
             raise
@@ -109,21 +112,47 @@ def _source(args: argparse.Namespace) -> tuple[Source, UnknownBuild | None]:
     return Source(found, {}, surroundings), reason
 
 
-def _stop(attachment: Any) -> tuple[bool, Any]:
-    """One stop: a stack that stood still while it was read, or, after many tries, what there was."""
+class _Stops:
+    """Takes stops of one target: stacks that stood still while they were read, or, after many tries, what there was."""
+
+    def __init__(self, attachment: Attachment) -> None:
+        self._attachment = attachment
+        self._steady = attachment.walker()  # has seen enough stacks to know which entries none will ever pop
+
+    def take(self) -> tuple[bool, Any]:
+        pieces: list[tuple[int, bytes]] = []
+        for _ in range(TRIES):
+            time.sleep(0.002)
+            stale = self._steady.walk()[3]
+            # A new walker has nothing cached, so it reads every byte that the stack needs.
+            walker = self._attachment.walker()
+            walker.memory.remember(LIMIT)
+            try:
+                frames, still, _ = _walked(self._attachment, walker)
+                pieces = walker.memory.remembered()
+            finally:
+                walker.memory.remember(0)
+            if frames and still and self._says(pieces, frames, stale):
+                return True, pieces
+        return bool(frames), pieces
+
+    def _says(self, pieces: list[tuple[int, bytes]], frames: Stack, stale: int) -> bool:
+        """Whether the pieces, which were not read at one instant, give the same stack when they stand alone."""
+        from zeekspy._core import Memory
+        from zeekspy.capture import coalesce
+
+        replay = self._attachment.replay(Memory.image(coalesce(pieces)))
+        saved, still, left_out = _walked(self._attachment, replay)
+        return still and left_out == stale and bool(saved) and frames[-len(saved) :] == saved
+
+
+def _walked(attachment: Attachment, walker: Walker) -> tuple[Stack, bool, int]:
+    """The stack as the walker finds it now, whether nothing of it moved meanwhile or has gone, and stale entries."""
     from zeekspy._core import SAMPLE_FLAGS
 
-    moving = SAMPLE_FLAGS["torn"] | SAMPLE_FLAGS["unreadable"]
-    for _ in range(TRIES):
-        time.sleep(0.002)
-        # A new walker has nothing cached, so it reads every byte that the stack needs.
-        walker = attachment.walker()
-        attachment.memory.remember(LIMIT)
-        try:
-            number, flags, _, _ = walker.walk()
-            pieces = attachment.memory.remembered()
-        finally:
-            attachment.memory.remember(0)
-        if number and not flags & moving:
-            return True, pieces
-    return bool(number), pieces
+    number, flags, _, stale = walker.walk()
+    stacks = attachment.stack_table()
+    stacks.extend(walker.definitions())
+    stack = stacks.stack(number) if number else ()
+    moved = SAMPLE_FLAGS["torn"] | SAMPLE_FLAGS["unreadable"] | SAMPLE_FLAGS["lineless"]
+    return stack, not flags & moved, stale

@@ -2,7 +2,8 @@
 //   write another process: process_vm_writev, ptrace, /proc/PID/mem (no file can be opened for writing any more, by any
 //     of the calls that open files, io_uring included), descriptors taken from others, shared memory, signals, limits,
 //     priorities;
-//   reach the network: no socket is made, bound, connected or written to by its own calls;
+//   reach the network: no socket is made, bound, connected or written to by its own calls (a server keeps those that were
+//     bound before, and answers whoever connects to them);
 //   become or start another program: exec, fork, clone without CLONE_THREAD;
 //   change the kernel or the view of the file system: modules, bpf, mounts, namespaces, keys, clocks.
 // A list of what is allowed would be shorter to argue for, but Python, its C library and its next version decide which
@@ -17,10 +18,13 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -56,8 +60,7 @@ static const int refused[] = {
 	__NR_shmget, __NR_shmat, __NR_shmctl, __NR_msgget, __NR_msgsnd, __NR_msgctl, __NR_semget, __NR_semop, __NR_semctl,
 	__NR_mq_open, __NR_mq_unlink, __NR_mq_timedsend,
 	__NR_execve, __NR_execveat,
-	__NR_socket, __NR_socketpair, __NR_connect, __NR_bind, __NR_listen, __NR_accept, __NR_accept4, __NR_sendto,
-	__NR_sendmsg, __NR_sendmmsg, __NR_setsockopt,
+	__NR_socket, __NR_socketpair, __NR_connect, __NR_bind, __NR_sendmmsg,
 	__NR_open_by_handle_at, NR_io_uring_setup, NR_io_uring_enter, NR_io_uring_register, __NR_io_setup, __NR_io_submit,
 	__NR_fanotify_init, __NR_truncate, __NR_mknodat, __NR_mkdirat, __NR_symlinkat, __NR_fchmodat, NR_fchmodat2,
 	__NR_fchownat, __NR_utimensat, __NR_setxattr, __NR_lsetxattr, __NR_removexattr, __NR_lremovexattr,
@@ -85,6 +88,8 @@ static const int publishing[] = {
 	__NR_link, __NR_unlink, __NR_rename,
 #endif
 };
+
+static const int answering[] = { __NR_listen, __NR_accept, __NR_accept4, __NR_sendto, __NR_sendmsg, __NR_setsockopt };
 
 // Calls that name a process or a thread of one: 0 is the caller.
 static const int of_a_process[] = {
@@ -186,6 +191,33 @@ static void filter_files(struct program *p, bool publish)
 	answer_among(p, __NR_ioctl, 1, typing, 4, REFUSE, ALLOW);
 }
 
+// Without socket and connect, the only sockets there can be are those of before and the connections that they accept. To
+// these an answer goes without an address; MSG_FASTOPEN would connect.
+static void filter_sockets(struct program *p, bool serve)
+{
+	for (size_t i = 0; !serve && i < sizeof answering / sizeof *answering; i++)
+		end_if(p, (uint32_t)answering[i], REFUSE);
+	if (!serve)
+		return;
+	only(p, __NR_sendto, 8);
+	load_arg(p, 3);
+	emit(p, BPF_JMP | BPF_JSET | BPF_K, MSG_FASTOPEN, 5, 0);
+	load_arg(p, 4);
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
+	load(p, offsetof(struct seccomp_data, args) + 8 * 4 + 4); // the upper half of the address
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1);
+	end(p, ALLOW);
+	end(p, REFUSE);
+	allow_without(p, __NR_sendmsg, 2, MSG_FASTOPEN);
+	only(p, __NR_setsockopt, 6);
+	load_arg(p, 1);
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 0, 3);
+	load_arg(p, 2);
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, TCP_NODELAY, 0, 1);
+	end(p, ALLOW);
+	end(p, REFUSE);
+}
+
 static void filter_processes(struct program *p, int child)
 {
 	const uint32_t self = (uint32_t)getpid(), ours[] = { self, child > 0 ? (uint32_t)child : self }, us[] = { 0, self };
@@ -213,6 +245,7 @@ static void fill(struct program *p, int flags, int child)
 		end_if(p, (uint32_t)refused[i], REFUSE);
 	filter_ptrace(p, flags & ZS_ALLOW_STOPS);
 	filter_files(p, flags & ZS_ALLOW_PUBLISH);
+	filter_sockets(p, flags & ZS_ALLOW_SERVE);
 	filter_processes(p, child);
 	end(p, ALLOW);
 }

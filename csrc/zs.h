@@ -313,10 +313,11 @@ void zs_crew_destroy(struct zs_crew *crew);
 enum zs_confine_flags {
 	ZS_ALLOW_STOPS = 1,   // ptrace: to stop, look at and continue a thread, never to change or kill it
 	ZS_ALLOW_PUBLISH = 2, // link, rename and unlink: to give a finished file its name
+	ZS_ALLOW_SERVE = 4,   // accept connections at sockets that are bound already, and answer them; never to connect
 };
 
 // For good, for all threads of this process as to system calls, for this thread and those it starts as to capabilities:
-// no way left to write another process, to use the network, to open a file for writing, to start a program or a process,
+// no way left to write another process, to reach the network, to open a file for writing, to start a program or a process,
 // to signal any but itself and child (a pid, or 0). Refused calls fail with EPERM. Of the capabilities only those in the
 // mask (1 << CAP_SYS_PTRACE, ...) stay. ZS_ESYS if the kernel cannot filter: the capabilities are dropped all the same.
 int zs_confine(int flags, int child, uint64_t capabilities, struct zs_error *error);

@@ -391,8 +391,9 @@ cdef class Crew:
             free(members)
 
 
-def confine(*, bint stops=False, bint publish=False, int child=0, uint64_t capabilities=0):
+def confine(*, bint stops=False, bint publish=False, bint serve=False, int child=0, uint64_t capabilities=0):
     """Gives up, for good, what sampling does not need. CoreError where the kernel has no seccomp filters."""
     cdef zs_error error
     cdef int flags = (ZS_ALLOW_STOPS if stops else 0) | (ZS_ALLOW_PUBLISH if publish else 0)
+    flags |= ZS_ALLOW_SERVE if serve else 0
     check(zs_confine(flags, child, capabilities, &error), &error)

@@ -44,12 +44,13 @@ def confine(
     folders: Iterable[Path] | None = None,
     child: int = 0,
     others: bool = False,
+    serves: bool = False,
 ) -> Confinement:
     """For good, for the whole process: call it when everything is attached and opened, before threads are started.
 
     ``engines`` are those that may yet sample, ``folders`` where finished files get their names (None: no file is
     written), ``child`` a process of our own that may be signalled, ``others`` whether processes that are not there yet
-    are to be attached to.
+    are to be attached to, ``serves`` whether connections are to be accepted at a socket that is bound already.
     """
     names = frozenset(engines)
     kept = needed(pids, names, folders or (), child, others)
@@ -58,6 +59,7 @@ def confine(
         _core.confine(
             stops=bool(names & ENGINES_THAT_STOP),
             publish=folders is not None,
+            serve=serves,
             child=child,
             capabilities=sum(1 << CAPABILITIES[name] for name in kept),
         )

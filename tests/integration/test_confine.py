@@ -40,8 +40,9 @@ def _needs_filters() -> None:
 def test_what_is_refused_and_what_is_not(tmp_path: Path) -> None:
     found = tried(tmp_path)
     seen = found["attempts"]
-    assert set(seen) == {*names.WORKS_BEFORE, *names.REACHED_BEFORE, *names.NEVER, *names.ALLOWED, *names.UNKNOWN}
-    for name in (*names.WORKS_BEFORE, *names.REACHED_BEFORE):
+    refused = (*names.WORKS_BEFORE, *names.REACHED_BEFORE, *names.ANSWERS)
+    assert set(seen) == {*refused, *names.NEVER, *names.ALLOWED, *names.UNKNOWN}
+    for name in refused:
         before, after = seen[name]
         assert after == REFUSED, name
         # So that the refusal is the filter's: the same attempt does what it is meant to do, or comes as far as its
@@ -72,6 +73,16 @@ def test_the_engine_that_stops_may_stop_and_nothing_else(tmp_path: Path) -> None
     assert seen["publish"] == [0, 0]
     for name in ("ptrace exitkill", "ptrace seize and poke", "ptrace attach and poke", "process_vm_writev", "create"):
         assert seen[name] == [0, REFUSED], name
+    assert found["unharmed"]
+
+
+def test_a_server_may_answer_and_nothing_else(tmp_path: Path) -> None:
+    found = tried(tmp_path, "serve")
+    seen = found["attempts"]
+    for name in names.ANSWERS:
+        assert seen[name] == [0, 0], name
+    for name in (*names.WORKS_BEFORE, *names.REACHED_BEFORE):
+        assert seen[name][1] == REFUSED, name
     assert found["unharmed"]
 
 

@@ -1,7 +1,7 @@
 """A program: tries every way to write another process, to send, to start and to damage; then confines itself and tries
 them again. Prints one JSON object: by attempt [errno before, errno after], 0 where it went well.
 
-Arguments: an empty folder, and those of ``_core.confine``'s "stops" and "publish" that are to be on.
+Arguments: an empty folder, and those of ``_core.confine``'s "stops", "publish" and "serve" that are to be on.
 """
 
 from __future__ import annotations
@@ -196,6 +196,17 @@ def attempts(folder: Path) -> dict[str, Callable[[], object]]:
         "socket": lambda: socket.socket().close(),
         "unix socket": lambda: socket.socket(socket.AF_UNIX).close(),
         "socketpair": lambda: [s.close() for s in socket.socketpair()],
+        "bind": lambda: unbound.bind(("127.0.0.1", 0)),
+        "connect": lambda: unconnected.connect(listening.getsockname()),
+        "send to an address": lambda: datagrams.sendto(b"x", datagrams.getsockname()),
+        "fast open": lambda: unconnected.sendto(b"", 0x20000000, listening.getsockname()),
+        "message fast open": lambda: connected.sendmsg([b"x"], [], 0x20000000),
+        "socket option": lambda: connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        "listen": lambda: listening.listen(5),
+        "accept": accept,
+        "answer": lambda: connected.send(b"x"),
+        "answer by message": lambda: connected.sendmsg([b"x"]),
+        "no delay": lambda: connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
         "fork": fork,
         "clone3": clone3,
         "posix_spawn": spawn,
@@ -219,6 +230,11 @@ def attempts(folder: Path) -> dict[str, Callable[[], object]]:
     }
 
 
+def accept() -> None:
+    with contextlib.suppress(BlockingIOError):  # nobody is waiting: it may be asked
+        listening.accept()[0].close()
+
+
 def stop_and_detach() -> None:
     call("ptrace", INTERRUPT, target, 0, 0)
     os.waitpid(target, 0x40000000)
@@ -240,11 +256,17 @@ if target == 0:
     while os.getppid() == parent:
         signal.pause()
     os._exit(0)
+listening = socket.create_server(("127.0.0.1", 0))
+connected = socket.create_connection(listening.getsockname())
+peer = listening.accept()[0]
+listening.setblocking(False)
+unbound, unconnected, datagrams = socket.socket(), socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
+datagrams.bind(("127.0.0.1", 0))
 place = Path(sys.argv[1])
 (place / "there").touch()
 tried = attempts(place)
 before = {name: result(attempt) for name, attempt in tried.items()}
-_core.confine(stops="stops" in sys.argv, publish="publish" in sys.argv, capabilities=1 << 19)
+_core.confine(stops="stops" in sys.argv, publish="publish" in sys.argv, serve="serve" in sys.argv, capabilities=1 << 19)
 after = {name: result(attempt) for name, attempt in tried.items()}
 status = Path("/proc/self/status").read_text()
 print(

@@ -43,6 +43,9 @@ LIBC = {
         "linux/capability.h",
         "linux/filter.h",
         "linux/seccomp.h",
+        "netinet/in.h",
+        "netinet/tcp.h",
+        "sys/socket.h",
     ),
 }
 

@@ -103,6 +103,6 @@ def test_a_kernel_without_filters_is_no_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
     monkeypatch.setattr(confine, "needed", lambda *args: ("CAP_KILL", "CAP_SYS_PTRACE"))
     found = confine.confine([42], {"ptrace", "nonblocking"}, child=7)
-    assert asked == [{"stops": True, "publish": False, "child": 7, "capabilities": 1 << 5 | 1 << 19}]
+    assert asked == [{"stops": True, "publish": False, "serve": False, "child": 7, "capabilities": 1 << 5 | 1 << 19}]
     assert not found.confined
     assert found.why == "the kernel refuses a seccomp filter (seccomp: Invalid argument)"

@@ -40,6 +40,7 @@ static inline uint32_t zs_load_sized(const void *p, int32_t size)
 
 static inline uint32_t zs_min32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static inline uint64_t zs_min64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static inline uint64_t zs_max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 // What a pointer of the target to an object can be at all: user space, aligned.
 static inline bool zs_plausible(uint64_t addr) { return addr >= 4096 && addr < (UINT64_C(1) << 56) && addr % 8 == 0; }

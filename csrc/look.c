@@ -85,15 +85,29 @@ static int get_items(struct zs_looker *looker, const struct vector *v, uint32_t 
 	return rc < 0 ? rc : ZS_OK;
 }
 
-// The headers of both stacks. They are neighbours in the executable's data, and one copy sees them at one instant. (A
-// saved image need not have what lies between them.)
+// Whether that address lies so near to call_stack that one copy, at one instant, sees both. (A saved image need not have
+// what lies between them.)
+static bool near(const struct zs_looker *looker, uint64_t addr)
+{
+	uint64_t calls = looker->target->call_stack, apart = addr < calls ? calls - addr : addr - calls;
+	return looker->target->pid && apart <= HEADERS;
+}
+
+// The headers of both stacks and the counter of dispatched events: neighbours in the executable's data.
 static void ask_headers(struct zs_looker *looker)
 {
-	uint64_t calls = looker->target->call_stack, frames = looker->target->g_frame_stack;
-	uint64_t low = calls < frames ? calls : frames, high = (calls < frames ? frames : calls) + 24;
-	bool both = looker->layout->CallInfo_func != ZS_ABSENT, near = both && looker->target->pid && high - low <= HEADERS;
-	looker->headers[0] = zs_gather_add(looker->gather, near ? low : calls, near ? (uint32_t)(high - low) : 24);
-	looker->headers[1] = near || !both ? looker->headers[0] : zs_gather_add(looker->gather, frames, 24);
+	const struct zs_target *t = looker->target;
+	bool both = looker->layout->CallInfo_func != ZS_ABSENT, frames = both && near(looker, t->g_frame_stack);
+	bool counter = t->dispatched && near(looker, t->dispatched);
+	uint64_t low = t->call_stack, high = low + 24;
+	low = frames ? zs_min64(low, t->g_frame_stack) : low;
+	low = counter ? zs_min64(low, t->dispatched) : low;
+	high = frames ? zs_max64(high, t->g_frame_stack + 24) : high;
+	high = counter ? zs_max64(high, t->dispatched + 8) : high;
+	looker->headers[0] = zs_gather_add(looker->gather, low, (uint32_t)(high - low));
+	looker->headers[1] = frames || !both ? looker->headers[0] : zs_gather_add(looker->gather, t->g_frame_stack, 24);
+	if (counter)
+		looker->counter = looker->headers[0];
 }
 
 // The header of one of them: which is 0 for call_stack.
@@ -103,6 +117,13 @@ static const void *header(const struct zs_looker *looker, int which)
 	const char *bytes = zs_gathered(looker->gather, span);
 	uint64_t addr = which ? looker->target->g_frame_stack : looker->target->call_stack;
 	return bytes ? bytes + (addr - looker->gather->spans[span].addr) : NULL;
+}
+
+static void take_counter(const struct zs_looker *looker, struct zs_sight *sight)
+{
+	const char *bytes = zs_gathered(looker->gather, looker->counter);
+	sight->counted = bytes != NULL;
+	sight->dispatched = bytes ? zs_load64(bytes + (looker->target->dispatched - looker->gather->spans[looker->counter].addr)) : 0;
 }
 
 static int ask_window(struct zs_looker *looker)
@@ -127,7 +148,9 @@ static void ask_first(struct zs_looker *looker)
 {
 	struct zs_gather *g = looker->gather;
 	zs_gather_reset(g);
-	looker->entries = looker->frames = looker->window = looker->before = -1;
+	looker->entries = looker->frames = looker->window = looker->before = looker->counter = -1;
+	if (looker->target->dispatched && !near(looker, looker->target->dispatched))
+		looker->counter = zs_gather_add(g, looker->target->dispatched, 8);
 	if (looker->layout->CallInfo_func == ZS_ABSENT) {
 		looker->before = ask_window(looker);
 		ask_headers(looker);
@@ -226,6 +249,7 @@ int zs_look_first(struct zs_looker *looker, struct zs_sight *ret, struct zs_erro
 	int rc = zs_gather_read(g, looker->reader, error);
 	if (rc < 0)
 		return rc;
+	take_counter(looker, ret);
 	if (!parse_vector(header(looker, 0), size, &v)) {
 		ret->absurd = true;
 		return ZS_OK;

@@ -23,6 +23,8 @@ struct zs_sight {
 	struct zs_entry frames[ZS_MAX_DEPTH + 1]; // until Zeek 8.0: g_frame_stack, outermost first
 	uint32_t n, nframes;
 	uint32_t same; // entries that were still there at the second look; n if nothing had changed
+	uint64_t dispatched; // the counter of events, as of the header's instant or little before
+	bool counted;
 	bool absurd;   // the header was none
 	bool truncated;
 };
@@ -44,6 +46,7 @@ struct zs_looker {
 	uint32_t nseen;
 	// In the gather of the look under way:
 	int headers[2], entries, frames, recent_span; // headers: spans of call_stack's and g_frame_stack's
+	int counter; // span that holds the counter of dispatched events
 	int before, window; // the window's, before the header and after it
 	int again, entries_again;
 	uint64_t begin;

@@ -91,6 +91,7 @@ void zs_sampler_destroy(struct zs_sampler *sampler)
 		return;
 	zs_thread_end(&sampler->thread);
 	zs_task_deinit(&sampler->task);
+	zs_dispatches_deinit(&sampler->dispatches);
 	free(sampler->runs);
 	free(sampler);
 }
@@ -173,6 +174,7 @@ static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, 
 		s->stats.started_ns = now;
 	s->stats.last_ns = now;
 	count(&s->stats, &sample, look);
+	zs_dispatches_see(&s->dispatches, now, look);
 	return add_run(s, &sample, error);
 }
 
@@ -299,6 +301,7 @@ static void sample_until(void *arg)
 void zs_sampler_begin(struct zs_sampler *s)
 {
 	s->nruns = 0;
+	zs_dispatches_begin(&s->dispatches);
 	s->rc = ZS_OK;
 }
 
@@ -310,8 +313,13 @@ void zs_sampler_end(struct zs_sampler *s, struct zs_batch *ret)
 	zs_walker_definitions(s->walker, &s->seen, &ret->definitions);
 	s->seen = ret->definitions;
 	s->stats.overflow = s->seen.overflow;
+	s->stats.undispatched = s->dispatches.overflow;
 	ret->runs = s->runs;
 	ret->nruns = s->nruns;
+	ret->dispatches = s->dispatches.done;
+	ret->ndispatches = s->dispatches.ndone;
+	ret->dispatching = s->dispatches.now;
+	ret->counted = s->dispatches.counted;
 }
 
 int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_batch *ret, struct zs_error *error)

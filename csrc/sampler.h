@@ -3,6 +3,7 @@
 #define ZS_SAMPLER_H
 
 #include "clock.h"
+#include "dispatch.h"
 #include "engine.h"
 #include "thread.h"
 
@@ -20,6 +21,7 @@ struct zs_sampler {
 	bool unchanged;      // and already before the walk that saw last: while slices stays, so does what it saw
 	bool in_crew; // looks when its crew does, not by its own clock
 	struct zs_stats stats;
+	struct zs_dispatches dispatches;
 	struct zs_definitions seen;
 	struct zs_run *runs;
 	uint32_t nruns, cruns;

@@ -198,8 +198,12 @@ int zs_walk(struct zs_walker *walker, struct zs_look *ret, struct zs_error *erro
 	int rc = zs_look_first(&w->looker, s, error);
 	if (rc < 0)
 		return rc;
+	ret->counted = s->counted;
+	ret->dispatched = s->dispatched;
 	if (s->absurd) {
-		*ret = (struct zs_look){ .stack = w->unknown_stack, .flags = ZS_UNREADABLE, .depth = 1 };
+		ret->stack = w->unknown_stack;
+		ret->flags = ZS_UNREADABLE;
+		ret->depth = 1;
 		return ZS_OK;
 	}
 	if (!s->n)
@@ -216,6 +220,7 @@ int zs_walk(struct zs_walker *walker, struct zs_look *ret, struct zs_error *erro
 		w->frame_ids[i - ret->stale] = make_frame(w, i, &flags);
 	}
 	ret->stack = ret->depth ? zs_intern_stack(&w->interner, w->frame_ids, ret->depth) : 0;
+	ret->bottom = ret->depth && !s->truncated ? w->interner.frames[w->frame_ids[0]].func : 0;
 	if (ret->depth && !ret->stack) // the interner is full; its overflow says so
 		ret->stack = w->unknown_stack;
 	ret->flags = flags | (ret->stale ? ZS_STALE : 0u) | (s->truncated ? ZS_TRUNCATED : 0u);

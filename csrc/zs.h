@@ -198,6 +198,7 @@ struct zs_target {
 	uint64_t g_frame_stack;            // address of the std::vector<Frame*>; 0 from Zeek 8.1 on
 	uint64_t stack_low, stack_high;    // the main thread's C++ stack, where frames of Zeek 8.1+ lie; 0, 0 if unknown
 	uint64_t data_low, data_high;      // the executable's read-only data, where vtables lie; 0, 0 if unknown
+	uint64_t dispatched;               // address of the event manager's u64 counter of dispatched events; 0 if unknown
 };
 
 enum zs_sample_flags {
@@ -216,6 +217,9 @@ struct zs_look {
 	uint32_t flags; // enum zs_sample_flags
 	uint32_t depth; // frames in the stack
 	uint32_t stale; // entries left out
+	uint32_t bottom;     // func id of the outermost frame, 0 if there is none or it is not known
+	uint32_t counted;    // 1 if dispatched was read
+	uint64_t dispatched; // events that Zeek had dispatched, at the look's instant
 };
 
 struct zs_walker;
@@ -250,6 +254,16 @@ struct zs_run { // consecutive samples that saw the same
 	uint32_t count;
 };
 
+// One event's dispatch, as long as looks saw it: it began after after_ns and not later than begin_ns, and ended not before
+// end_ns and before before_ns.
+struct zs_dispatch {
+	uint64_t after_ns;           // the look before it; 0 if there was none
+	uint64_t begin_ns, end_ns;   // the first and the last look that saw it
+	uint64_t before_ns;          // the look that saw it no longer; 0 while it goes on
+	uint32_t stack;              // stack id that most of these looks saw, if there was one such
+	uint32_t samples;            // looks that saw it; 0: there is none
+};
+
 #define ZS_HISTOGRAM 256
 
 struct zs_stats {
@@ -263,6 +277,7 @@ struct zs_stats {
 	uint64_t cpu_ns;                      // on-CPU time of the target's main thread while sampling
 	uint64_t waited_ns;                   // time it was ready to run and had no CPU
 	uint64_t started_ns, last_ns;         // first and last sample
+	uint64_t undispatched;                // dispatches seen at least twice that found no room in their batch
 	uint32_t cost[ZS_HISTOGRAM];          // how long the samples took: bucket i holds zs_cost_ns(i) and up
 };
 
@@ -272,6 +287,10 @@ struct zs_batch {
 	struct zs_definitions definitions; // new since the last batch; valid until the next zs_sampler_poll
 	const struct zs_run *runs;
 	size_t nruns;
+	const struct zs_dispatch *dispatches; // those of two samples and more that were over; valid until the next poll
+	size_t ndispatches;
+	struct zs_dispatch dispatching; // the one that the last look saw
+	uint32_t counted;               // 1 if dispatches can be told apart: the target's counter is known and was read
 };
 
 struct zs_sampler;

@@ -87,6 +87,7 @@ cdef extern from "zs.h" nogil:
         uint64_t stack_high
         uint64_t data_low
         uint64_t data_high
+        uint64_t dispatched
 
     struct zs_look:
         uint32_t stack
@@ -110,10 +111,15 @@ cdef extern from "zs.h" nogil:
         uint32_t flags
         uint32_t count
 
+    struct zs_dispatch:
+        uint64_t after_ns, begin_ns, end_ns, before_ns
+        uint32_t stack
+        uint32_t samples
+
     struct zs_stats:
         uint64_t samples, script, core, idle, torn, unreadable, lineless, truncated, stale, missed
         uint32_t realtime
-        uint64_t reads, read_bytes, overflow, cpu_ns, waited_ns, started_ns, last_ns
+        uint64_t reads, read_bytes, overflow, cpu_ns, waited_ns, started_ns, last_ns, undispatched
         uint32_t cost[256]
 
     uint64_t zs_cost_ns(uint32_t bucket)
@@ -122,6 +128,10 @@ cdef extern from "zs.h" nogil:
         zs_definitions definitions
         const zs_run *runs
         size_t nruns
+        const zs_dispatch *dispatches
+        size_t ndispatches
+        zs_dispatch dispatching
+        uint32_t counted
 
     struct zs_sampler
     const char *zs_engine_name(int engine)

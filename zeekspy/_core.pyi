@@ -55,14 +55,24 @@ class Walker:
         g_frame_stack: int = 0,
         stack: tuple[int, int] = (0, 0),
         data: tuple[int, int] = (0, 0),
+        dispatched: int = 0,
     ) -> None: ...
     def walk(self) -> tuple[int, int, int, int]: ...
     def define(self, addresses: Sequence[int]) -> list[int]: ...
     def definitions(self) -> Definitions: ...
 
+Dispatch = tuple[int, int, int, int]
+"""stack id that most samples saw, first and last sample (CLOCK_MONOTONIC ns), samples: of one event's dispatch."""
+
 class Batch:
     runs: list[Run]
     definitions: Definitions
+    dispatches: list[Dispatch] | None
+    """Those of two samples and more that are over. None: the target's counter of dispatches is not known."""
+    bounds: list[tuple[int, int]] | None
+    """For each of them the samples just before and just after it; 0 if there was none before."""
+    dispatching: Dispatch | None
+    """The one that goes on at the last sample."""
     lost: ZeekspyError | MemoryError | None
 
 class Sampler:

@@ -216,7 +216,7 @@ cdef class Walker:
     cdef zs_definitions seen
 
     def __init__(self, Memory memory not None, fields, int stdlib, *, int pid=0, uint64_t call_stack,
-                 uint64_t g_frame_stack=0, stack=(0, 0), data=(0, 0)):
+                 uint64_t g_frame_stack=0, stack=(0, 0), data=(0, 0), uint64_t dispatched=0):
         cdef zs_error error
         cdef zs_layout layout
         cdef zs_target target
@@ -228,6 +228,7 @@ cdef class Walker:
         target.g_frame_stack = g_frame_stack
         target.stack_low, target.stack_high = stack
         target.data_low, target.data_high = data
+        target.dispatched = dispatched
         self.memory = memory
         check(zs_walker_create(memory.reader, &layout, &target, &self.walker, &error), &error)
 
@@ -264,8 +265,16 @@ cdef class Batch:
 
     cdef readonly list runs
     cdef readonly tuple definitions
+    # What these hold stands in _core.pyi.
+    cdef readonly list dispatches
+    cdef readonly list bounds
+    cdef readonly tuple dispatching
     cdef readonly object lost
     """None, or the exception that ended the sampling; what was sampled before it is in the batch."""
+
+
+cdef tuple dispatch(const zs_dispatch *d):
+    return d.stack, d.begin_ns, d.end_ns, d.samples
 
 
 cdef Batch batch_of(const zs_batch *batch, int rc, zs_error *error):
@@ -276,6 +285,10 @@ cdef Batch batch_of(const zs_batch *batch, int rc, zs_error *error):
     for i in range(batch.nruns):
         result.runs.append((batch.runs[i].t_ns, batch.runs[i].stack, batch.runs[i].flags, batch.runs[i].count,
                             batch.runs[i].cpu_ns, batch.runs[i].wall_ns))
+    if batch.counted or batch.ndispatches:
+        result.dispatches = [dispatch(&batch.dispatches[i]) for i in range(batch.ndispatches)]
+        result.bounds = [(batch.dispatches[i].after_ns, batch.dispatches[i].before_ns) for i in range(batch.ndispatches)]
+        result.dispatching = dispatch(&batch.dispatching) if batch.dispatching.samples else None
     try:
         check(rc, error)
     except Exception as e:
@@ -341,7 +354,7 @@ cdef class Sampler:
             "samples": s.samples, "script": s.script, "core": s.core, "idle": s.idle, "torn": s.torn,
             "unreadable": s.unreadable, "lineless": s.lineless, "truncated": s.truncated, "stale": s.stale,
             "missed": s.missed, "reads": s.reads, "read_bytes": s.read_bytes, "overflow": s.overflow, "cpu_ns": s.cpu_ns,
-            "waited_ns": s.waited_ns,
+            "waited_ns": s.waited_ns, "undispatched": s.undispatched,
             "realtime": bool(s.realtime), "started_ns": s.started_ns, "last_ns": s.last_ns,
             "cost": [s.cost[i] for i in range(ZS_HISTOGRAM)],
         }

@@ -52,6 +52,16 @@ class Layout:
         return json.dumps(table, indent=2) + "\n"
 
 
+def dispatch_counter(fields: Mapping[str, int], symbols: Mapping[str, int]) -> int:
+    """The address of Zeek's u64 count of events whose handlers have returned; 0 if it is not known.
+
+    Until 3.2 a global of Event.cc, from 4.0 on a member of ``event_mgr``. ``symbols`` are addresses in the target.
+    """
+    if "event_mgr" in symbols and "EventMgr.num_events_dispatched" in fields:
+        return symbols["event_mgr"] + fields["EventMgr.num_events_dispatched"]
+    return symbols.get("num_events_dispatched", 0)
+
+
 def version_key(version: str) -> tuple[int, int, int, int, int]:
     """Orders Zeek versions: 9.0.0-dev.12 < 9.0.0-rc1 < 9.0.0 < 9.0.1.
 

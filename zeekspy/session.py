@@ -14,7 +14,7 @@ from zeekspy import choice, engines, selfcheck, several, target, timeline, zeek_
 from zeekspy._core import COST_NS, SAMPLE_FLAGS, Batch, Memory, Sampler, Walker
 from zeekspy.calls import CallCounter
 from zeekspy.errors import AccessDenied, NoSuchTarget, UnknownBuild, ZeekspyError
-from zeekspy.layout import STDLIBS, Layout
+from zeekspy.layout import STDLIBS, Layout, dispatch_counter
 from zeekspy.profile import CORE, IDLE, Frame, Labels, Profile, Stack
 from zeekspy.several import merge as merge
 from zeekspy.several import own_cpu
@@ -55,6 +55,7 @@ class Attachment:
             g_frame_stack=t.symbols.get("g_frame_stack", 0),
             stack=t.stack,
             data=t.data,
+            dispatched=dispatch_counter(self.layout.fields, t.symbols),
         )
 
     def replay(self, image: Memory) -> Walker:

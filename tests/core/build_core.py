@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CSRC = ROOT / "csrc"
 CACHE = ROOT / "build" / "core"
 SANITIZE = os.environ.get("ZEEKSPY_SANITIZE") == "1"
-INTERNAL = ("clock.h", "intern.h")
+INTERNAL = ("clock.h", "dispatch.h", "intern.h")
 """Headers declared besides zs.h, for tests of what the public functions do not show."""
 
 

@@ -107,6 +107,18 @@ public:
 
 extern EventRegistry* event_registry;
 
+#if ZEEK_ERA == 2
+class EventMgr : public Obj { // a member counts the dispatches from Zeek 4.0 on
+public:
+	uint64_t num_events_queued = 0;
+	uint64_t num_events_dispatched = 0;
+};
+
+extern EventMgr event_mgr;
+#endif
+
+void dispatch(EventHandler* handler, Args* args);
+
 namespace run_state {
 extern double network_time;
 }
@@ -115,4 +127,5 @@ extern double network_time;
 
 #if ZEEK_ERA == 1
 extern std::vector<zeek::detail::Frame*> g_frame_stack;
+extern uint64_t num_events_dispatched; // until Zeek 3.2
 #endif

@@ -7,6 +7,7 @@
 #if ZEEK_ERA == 1
 char version[] = "0.8.0-standin";
 std::vector<zeek::detail::Frame*> g_frame_stack;
+uint64_t num_events_dispatched = 0;
 #else
 char version[] = "0.9.0-standin";
 #endif
@@ -19,6 +20,20 @@ double network_time = 0;
 
 static EventRegistry the_registry;
 EventRegistry* event_registry = &the_registry;
+
+#if ZEEK_ERA == 2
+EventMgr event_mgr;
+#endif
+
+// An event counts once its handlers have returned, as in EventMgr::Drain.
+void dispatch(EventHandler* handler, Args* args) {
+	handler->Call(args);
+#if ZEEK_ERA == 1
+	++num_events_dispatched;
+#else
+	++event_mgr.num_events_dispatched;
+#endif
+}
 
 namespace detail {
 

@@ -184,7 +184,7 @@ void run_script(Script& s) {
 	next_iteration();
 	for ( auto& event : s.events ) {
 		run_state::network_time += 0.001;
-		event.handler->Call(&event.args);
+		dispatch(event.handler, &event.args);
 	}
 	s.events.resize(s.repeated);
 }

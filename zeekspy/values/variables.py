@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zeekspy import profile, zeek_types
-from zeekspy.layout import Layout, version_key
+from zeekspy.layout import Layout, dispatch_counter, version_key
 from zeekspy.values.reader import ValueReader
 from zeekspy.values.reads import Reads, Unreadable
 from zeekspy.values.types import Field, Types
@@ -121,12 +121,10 @@ class Variables:
             return -1
 
     def dispatched(self) -> int | None:
-        """How many events Zeek has begun to handle (EventMgr in Event.h); None if that is not known."""
+        """How many events Zeek has handled (EventMgr in Event.h); None if that is not known."""
         self._reads.allow(MAX_READS)
         try:
-            if "event_mgr" in self._symbols and "EventMgr.num_events_dispatched" in self._fields:
-                return self._reads.field(self._symbols["event_mgr"], "EventMgr.num_events_dispatched")
-            at = self._symbols.get("num_events_dispatched")
+            at = dispatch_counter(self._fields, self._symbols)
             return self._reads.number(at) if at else None
         except Unreadable:
             return None

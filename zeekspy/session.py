@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,6 +123,8 @@ class Session:
         self.lowered_to: float | None = None
         """The rate now, where it is not the one asked for."""
         self.labels = labels
+        self.tap: Callable[[Batch, Sequence[Stack], Callable[[int], Stack]], None] | None = None
+        """Also gets each batch that is taken, with the stack of each of its runs and what a stack id stands for."""
         self._final: dict[str, Any] | None = None
         self._calls = attachment.call_counter()  # before the sampler, whose time begins when it is made
         self._calls.share /= among
@@ -187,11 +190,15 @@ class Session:
         self._calls.know(self._table.bodies(self._known))
         self._known = self._table.functions()
         self._calls.poll()
+        stacks = []
         for t_ns, stack, flags, count, cpu_ns, wall_ns in batch.runs:
             on_cpu = bool(flags & SAMPLE_FLAGS["on-cpu"])
             frames = self._stack(stack, on_cpu)
+            stacks.append(frames)
             self._times.add((t_ns - self._zero_ns) // 1000, self._slot(stack, on_cpu, frames), count)
             self.profile.add(frames, self.labels, count, cpu_ns, wall_ns)
+        if self.tap is not None:
+            self.tap(batch, stacks, self._table.stack)
         self.profile.duration_ns = round((time.monotonic() - self._began) * 1e9)
         if isinstance(batch.lost, NoSuchTarget):
             self.ended = "the target has exited"

@@ -143,13 +143,14 @@ static int was_running(struct zs_sampler *s, const struct zs_hold *hold, const s
 	return rc;
 }
 
-// What the walk saw of the target it was meant for, at the moment now.
+// What the walk saw of the target it was meant for, at the moment now. known: its times, where there was no walk since they
+// were read; else NULL.
 static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, const struct zs_look *look,
-                struct zs_error *error)
+                const struct zs_times *known, struct zs_error *error)
 {
-	struct zs_times times;
+	struct zs_times times = known ? *known : (struct zs_times){ 0 };
 	bool running;
-	int rc = zs_task_times(&s->task, &times, error);
+	int rc = known ? ZS_OK : zs_task_times(&s->task, &times, error);
 	uint64_t spent = rc >= 0 && times.cpu_ns > s->cpu_ns ? times.cpu_ns - s->cpu_ns : 0;
 	if (rc >= 0)
 		rc = was_running(s, hold, look, &running, error);
@@ -184,12 +185,13 @@ int zs_sampler_look(struct zs_sampler *s, struct zs_error *error)
 	struct zs_times times;
 	uint64_t now = zs_now_ns();
 	int rc = zs_task_times(&s->task, &times, error);
-	if (rc >= 0 && s->unchanged && times.slices == s->slices)
-		hold.running = ZS_BLOCKED; // it has had no CPU since it was seen blocked, and what we know is from then
+	bool asleep = rc >= 0 && s->unchanged && times.slices == s->slices; // since it was seen blocked, and walked then
+	if (asleep)
+		hold.running = ZS_BLOCKED;
 	else if (rc >= 0)
 		rc = zs_walk(s->walker, &s->last, error);
 	if (rc >= 0)
-		rc = take(s, now, &hold, &s->last, error);
+		rc = take(s, now, &hold, &s->last, asleep ? &times : NULL, error);
 	if (rc >= 0)
 		s->stats.cost[cost_bucket(zs_now_ns() - now)]++;
 	return rc;
@@ -210,7 +212,7 @@ static int sample_once(struct zs_sampler *s, struct zs_error *error)
 	rc = zs_walk(s->walker, &look, error);
 	zs_engine_release(&s->engine, &hold);
 	if (rc >= 0)
-		rc = take(s, now, &hold, &look, error);
+		rc = take(s, now, &hold, &look, NULL, error);
 	if (rc < 0)
 		return rc;
 	uint64_t ended = zs_now_ns();

@@ -2,6 +2,7 @@
 
 The targets are stand-ins that sleep nearly always. Both are measured in the same run, after attaching, all threads.
 Printed are percent of a core, memory at the beginning and the end, and the rate; exit code 1 where a goal is missed.
+With --minutes 60 it is the long form, which says every five minutes how things stand.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from zeekspy import session
 from zeekspy.several import own_cpu
 
 IDLE = "0.999"
+ONE_MINUTES = 0.5
+"""Of one target alone, however long the many are measured."""
+REPORT_S = 300.0
 SETTLE_S = 15.0
 """Before measuring: targets read their scripts, and are looked at more closely, in their first seconds."""
 CPU_PERCENT = 5.0
@@ -32,14 +36,25 @@ def rss() -> float:
 def measure(n: int, hz: float, seconds: float) -> tuple[float, float, float, float]:
     """Percent of a core, MB at the beginning and the end, samples a second of each target."""
     with ExitStack() as stack:
-        processes = [stack.enter_context(targets.running("2", "--idle", IDLE)) for _ in range(n)]
+        lifetime = str(round(seconds + SETTLE_S + 600))
+        processes = [
+            stack.enter_context(targets.running("2", "--idle", IDLE, "--duration", lifetime)) for _ in range(n)
+        ]
         sessions = [session.Session(session.attach(p.pid), hz, among=n) for p in processes]
         began = cpu = memory = 0.0
         taken = 0
+        report = SETTLE_S + REPORT_S
         for elapsed in session.run(sessions, SETTLE_S + seconds):
             if not began and elapsed >= SETTLE_S:
                 began, cpu, memory = time.monotonic(), own_cpu(), rss()
                 taken = sum(s.progress()[0] for s in sessions)
+            if elapsed >= report:
+                report += REPORT_S
+                percent = 100 * (own_cpu() - cpu) / (time.monotonic() - began)
+                print(f"  {(elapsed - SETTLE_S) / 60:5.1f} min: {percent:.2f} %, {rss():.1f} MB", flush=True)
+        ended = [s for s in sessions if s.ended is not None]
+        if ended:
+            raise RuntimeError(f"{len(ended)} of {n} targets ended: {ended[0].ended}")
         spent = time.monotonic() - began
         rate = (sum(s.progress()[0] for s in sessions) - taken) / spent / n
         return 100 * (own_cpu() - cpu) / spent, memory, rss(), rate
@@ -53,10 +68,11 @@ def main() -> int:
     args = p.parse_args()
     rows = {}
     for n in (1, args.targets):
-        rows[n] = measure(n, args.hz, 60 * args.minutes)
+        minutes = min(args.minutes, ONE_MINUTES) if n == 1 else args.minutes
+        rows[n] = measure(n, args.hz, 60 * minutes)
         cpu, before, after, rate = rows[n]
         print(
-            f"{n:4} targets: {cpu:5.2f} % of a core, {before:.1f} MB, {after:.1f} MB after {args.minutes:g} min, "
+            f"{n:4} targets: {cpu:5.2f} % of a core, {before:.1f} MB, {after:.1f} MB after {minutes:g} min, "
             f"{rate:.1f} of {args.hz:g} Hz",
             flush=True,
         )

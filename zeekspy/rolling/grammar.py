@@ -70,12 +70,13 @@ class Condition:
         if self.kind == "signal":
             return "signal"
         over = f"/{_plain(self.over_s)}s" if self.over_s else ""
-        value = _plain(self.limit * 100 if self.unit == "%" else self.limit)
+        short = self.unit == "s" and self.limit < 1
+        value = _plain(self.limit * (100 if self.unit == "%" else 1000 if short else 1))
         if self.kind == "frame":
             bare = _BARE.fullmatch(self.pattern) and not re.search(r">\d", self.pattern, re.ASCII)
             regex = self.pattern if bare else '"' + self.pattern.replace('"', '\\"') + '"'
             return f"frame~{regex}>{value}%{over}"
-        return f"{self.kind}>{'+' if self.growth else ''}{value}{self.unit}{over}"
+        return f"{self.kind}>{'+' if self.growth else ''}{value}{'ms' if short else self.unit}{over}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,7 +187,7 @@ class _Process:
         profile = window.profile()
         hot = windows.top(window.profile(window.since_ns, max(window.fired_ns, window.since_ns + 1)))
         about = {k: v for k, v in window.about.items() if k != "meta"}
-        node, word = dict(window.labels).get("node") or "zeek", str(about.get("word", "capture"))
+        node, word = _name(window), str(about.get("word", "capture"))
         out = io.BytesIO()
         try:
             from zeekspy.export import pprof
@@ -228,6 +228,11 @@ class _Process:
     def _say(self, tag: str, content: Any) -> None:
         with self._lock:
             _write_all(self._write, _line(tag, content).encode())
+
+
+def _name(window: Window) -> str:
+    labels = dict(window.labels)
+    return labels.get("node") or f"zeek-{labels.get('pid', '')}"
 
 
 def _sidecar(

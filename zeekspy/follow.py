@@ -32,7 +32,9 @@ class Follower:
         join: Callable[[Node], Session],
         known: Iterable[Node],
         discovery: Discovery | None = None,
+        held: Callable[[], int] | None = None,
     ) -> None:
+        """``held`` says how many sessions are kept, where those that have ended are not."""
         self._selection, self._join, self._discovery = selection, join, discovery or Discovery()
         self._known: dict[tuple[int, int], float | None] = {}
         """When each process was first seen; None once there is nothing more to do about it."""
@@ -40,7 +42,7 @@ class Follower:
         for node in known:
             self._known[node.pid, node.start_time] = None
             self._pids[node.name] = node.pid
-        self._joined = 0
+        self._joined, self._held = 0, held
         self._found: SimpleQueue[Session] = SimpleQueue()
         self._said: SimpleQueue[str] = SimpleQueue()
         self._stop = threading.Event()
@@ -80,7 +82,7 @@ class Follower:
                 self._attach(node, key, since)
 
     def _attach(self, node: Node, key: tuple[int, int], since: float) -> None:
-        if self._joined >= MOST:
+        if (self._joined if self._held is None else self._held()) >= MOST:
             self._known[key] = None
             self._said.put(f"{node.name} (pid {node.pid}) is not sampled: {MOST} have been")
             return
@@ -98,6 +100,8 @@ class Follower:
             self._joined += 1
             before = self._pids.get(node.name)
             self._pids[node.name] = node.pid
+            while len(self._pids) > MOST:
+                del self._pids[next(iter(self._pids))]
             again = "" if before is None else f", started again: it was pid {before}"
             self._said.put(f"{node.name} (pid {node.pid}) is sampled from now on{again}")
             self._found.put(session)

@@ -37,6 +37,7 @@ def run(
     max_cpu: float | None = None,
     poll_ns: int = POLL_NS,
     newcomers: Callable[[], Sequence[Session]] | None = None,
+    spent: Callable[[], float] | None = None,
 ) -> Iterator[float]:
     """Samples all sessions, side by side, and yields the seconds gone by after every ``poll_ns``, about.
 
@@ -44,14 +45,15 @@ def run(
     is lowered when it costs more than ``max_cpu`` percent of a core for each target. What goes wrong with one of
     several targets ends only that one's session and is its ``error``. ``newcomers`` is asked after each poll who else
     is to be sampled; then it goes on without any target too, sessions are added to ``sessions``, and those that have
-    ended are finished and let go of what they hold.
+    ended are finished and let go of what they hold; the caller may then take them out. ``spent`` says what sampling
+    has cost so far (CPU seconds), where that is not all that this process does.
     """
     from concurrent import futures
 
     began = time.monotonic()
-    limit = None
+    limit, spent = None, spent or own_cpu
     if max_cpu is not None:
-        limit = Limit(sessions[0].hz if sessions else 0.0, max_cpu * len(sessions), began, own_cpu())
+        limit = Limit(sessions[0].hz if sessions else 0.0, max_cpu * len(sessions), began, spent())
     crews: list[_Crew] = []
     with futures.ThreadPoolExecutor(max_workers=64) as pool:
         while True:
@@ -74,13 +76,13 @@ def run(
                     _take(session, batch, alone=len(sessions) == 1 and newcomers is None)
             if limit is not None:
                 limit.percent = max_cpu * max(1, len(live)) if max_cpu is not None else limit.percent
-                _keep(limit, live, crews)
+                _keep(limit, live, crews, spent)
             if newcomers is not None:
                 _let_go(live)
                 for session in newcomers():
                     sessions.append(session)
                     if limit is not None:
-                        _join(limit, session)
+                        _join(limit, session, spent())
             yield time.monotonic() - began
 
 
@@ -142,20 +144,20 @@ def _let_go(live: Sequence[Session]) -> None:
             session.release()
 
 
-def _join(limit: Limit, session: Session) -> None:
-    limit.at, limit.cpu = time.monotonic(), own_cpu()  # attaching is no sampling
+def _join(limit: Limit, session: Session, spent: float) -> None:
+    limit.at, limit.cpu = time.monotonic(), spent  # attaching is no sampling
     if not limit.hz:
         limit.hz = session.hz
     elif limit.hz < session.hz:
         session.lower_hz(limit.hz)
 
 
-def _keep(limit: Limit, live: Sequence[Session], crews: Sequence[_Crew]) -> None:
+def _keep(limit: Limit, live: Sequence[Session], crews: Sequence[_Crew], spent: Callable[[], float]) -> None:
     now = time.monotonic()
     if now - limit.at < WINDOW or not live:
         return
     counters = [s.progress() for s in live]
-    lower = limit.lower(now, own_cpu(), sum(samples for samples, _ in counters), sum(missed for _, missed in counters))
+    lower = limit.lower(now, spent(), sum(samples for samples, _ in counters), sum(missed for _, missed in counters))
     if lower is not None:
         for crew in crews:
             crew.core.set_hz(lower)

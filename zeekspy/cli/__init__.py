@@ -10,7 +10,7 @@ from importlib import import_module
 
 from zeekspy.errors import ZeekspyError
 
-COMMANDS = ("record", "ps", "top", "watch", "report", "dump", "capture", "offsets", "doctor", "demo")
+COMMANDS = ("record", "ps", "top", "watch", "serve", "report", "dump", "capture", "offsets", "doctor", "demo")
 
 EPILOG = """\
 examples:

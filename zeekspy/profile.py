@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zeekspy.latency import Latency
     from zeekspy.timeline import Timeline
 
 KINDS = ("event", "hook", "function", "bif")
@@ -98,6 +99,8 @@ class Profile:
     """The time over which calls were counted; 0 if they were not."""
     instructions: dict[Chain, int] = field(default_factory=dict)
     """How many ZAM instructions ran on a line, exact, from Zeek 9.0 on."""
+    latency: Latency | None = None
+    """How long events were being handled; None where dispatches cannot be told apart."""
 
     def add(self, stack: Stack, labels: Labels, count: int, cpu_ns: int, wall_ns: int) -> None:
         key = (stack, labels)
@@ -107,12 +110,14 @@ class Profile:
         values.add(count, cpu_ns, wall_ns)
 
     def add_calls(self, other: Profile) -> None:
-        """Adds what was counted beside another profile's samples, at the same time as this one's."""
+        """Adds what is known beside another profile's samples, of the same time as this one's."""
         for key, n in other.calls.items():
             self.calls[key] = self.calls.get(key, 0) + n
         for chain, n in other.instructions.items():
             self.instructions[chain] = self.instructions.get(chain, 0) + n
         self.calls_ns = max(self.calls_ns, other.calls_ns)
+        if other.latency is not None:
+            self.latency = other.latency.added_to(self.latency)
 
     def __iter__(self) -> Iterator[tuple[Stack, Labels, Values]]:
         for (stack, labels), values in self.samples.items():

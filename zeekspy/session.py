@@ -15,6 +15,7 @@ from zeekspy import choice, engines, selfcheck, several, target, timeline, zeek_
 from zeekspy._core import COST_NS, SAMPLE_FLAGS, Batch, Memory, Sampler, Walker
 from zeekspy.calls import CallCounter
 from zeekspy.errors import AccessDenied, NoSuchTarget, UnknownBuild, ZeekspyError
+from zeekspy.latency import Dispatch, Latency
 from zeekspy.layout import STDLIBS, Layout, dispatch_counter
 from zeekspy.profile import CORE, IDLE, Frame, Labels, Profile, Stack
 from zeekspy.several import merge as merge
@@ -113,9 +114,12 @@ class Session:
         self.attachment = attachment
         self.hz = hz
         self.profile = Profile(time_ns=time.time_ns(), period_ns=round(1e9 / hz))
-        self.profile.times = self._times = Timeline(max(timeline.LIMIT // among, LEAST_RUNS))
-        self._slots: dict[tuple[int, bool], int] = {}
         self._zero_ns = time.monotonic_ns()
+        self.profile.times = self._times = Timeline(max(timeline.LIMIT // among, LEAST_RUNS))
+        if dispatch_counter(attachment.layout.fields, attachment.target.symbols):
+            self.profile.latency = Latency()
+        self._dispatching: tuple[int, int, int, int] | None = None
+        self._slots: dict[tuple[int, bool], int] = {}
         self.ended: str | None = None
         """Why the sampling ended by itself: None while it goes on or when it was stopped."""
         self.error: ZeekspyError | None = None
@@ -197,6 +201,11 @@ class Session:
             stacks.append(frames)
             self._times.add((t_ns - self._zero_ns) // 1000, self._slot(stack, on_cpu, frames), count)
             self.profile.add(frames, self.labels, count, cpu_ns, wall_ns)
+            if stack and self.profile.latency is not None:
+                self.profile.latency.see(frames, count)
+        for (stack, begin, end, n), (after, before) in zip(batch.dispatches or (), batch.bounds or (), strict=True):
+            self._dispatched(stack, begin, end - begin, before - after if after else None, n)
+        self._dispatching = batch.dispatching
         if self.tap is not None:
             self.tap(batch, stacks, self._table.stack)
         self.profile.duration_ns = round((time.monotonic() - self._began) * 1e9)
@@ -218,6 +227,10 @@ class Session:
         from importlib import metadata  # what reads it takes 20 ms to import, which the first sample need not wait for
 
         self._stack_check.verdict(FEW)
+        if self._dispatching is not None and self._dispatching[3] > 1:
+            stack, begin, end, n = self._dispatching
+            self._dispatched(stack, begin, end - begin, None, n)
+            self._dispatching = None
         self._calls.finish()
         self._calls.into(self.profile)
         t = self.attachment.target
@@ -241,6 +254,12 @@ class Session:
         if number:
             return self._table.stack(number)
         return (CORE,) if on_cpu else (IDLE,)
+
+    def _dispatched(self, stack: int, begin_ns: int, shortest_ns: int, longest_ns: int | None, samples: int) -> None:
+        if self.profile.latency is not None:
+            began = self.profile.time_ns + begin_ns - self._zero_ns
+            frames = self._table.stack(stack)
+            self.profile.latency.add(Dispatch(began, shortest_ns, longest_ns, samples, frames, self.labels))
 
     def _engine_reason(self, counters: dict[str, Any]) -> str:
         late = self.choice.engine == "preempt" and counters["samples"] and not counters["realtime"]

@@ -244,7 +244,9 @@ def write_stats(recording: Recording, out: Any) -> None:
 
 
 def summary(profile: Profile, sessions: list[Session]) -> list[str]:
-    """A line a target: samples, shares, what was lost, rates, engine; and why there is nothing where that is so."""
+    """A line a target: samples, shares, what was lost, rates, engine; its slowest dispatch; why there is nothing."""
+    from zeekspy.export import dispatches
+
     lines = []
     for s in sessions:
         c, node = s.stats(), dict(s.labels).get("node")
@@ -258,6 +260,8 @@ def summary(profile: Profile, sessions: list[Session]) -> list[str]:
             f"{c['hz_achieved']:g} of {c['hz_asked']:g} Hz, "
             f"engine {c['engine']} ({c['engine_reason']})" + (f"; {s.ended}" if s.ended else "")
         )
+        if s.profile.latency is not None and s.profile.latency.slowest:
+            lines.append(f"  slowest dispatch: {dispatches.one(s.profile.latency.slowest[0])}")
         if c["hz_lowered_to"]:
             lines.append(
                 f"  the rate was lowered to {c['hz_lowered_to']:.4g} Hz: sampling cost more than it may (--max-cpu) or "

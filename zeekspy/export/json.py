@@ -10,6 +10,8 @@ sample are there.
 ``instructions``, where ZAM runs (Zeek 9.0 and later), is a list, the most executed first, of ``count`` and ``stack``:
 the line on which that many ZAM instructions ran, ``{"function", "file", "line"}`` outermost first; more than one where
 the function of the line is inlined.
+
+``latency``, null where it is not known, says how long events were being handled: export/dispatches.py.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import json
 from typing import Any, BinaryIO
 
+from zeekspy.export import dispatches
 from zeekspy.export.bodies import Interval, Row, rows
 from zeekspy.profile import Profile, display_name
 
@@ -40,6 +43,7 @@ def write(profile: Profile, out: BinaryIO) -> None:
             {"count": n, "stack": [{"function": f, "file": file, "line": line} for f, file, line in chain]}
             for chain, n in sorted(profile.instructions.items(), key=lambda item: (-item[1], item[0]))
         ],
+        "latency": dispatches.json(profile),
     }
     out.write((json.dumps(table, indent=1) + "\n").encode("ascii"))
 

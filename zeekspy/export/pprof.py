@@ -10,6 +10,7 @@ What pprof has no field for is kept in comments that begin with ``#``, which its
   function's own fields do not say as much. Keyed by what it makes the function look like, not by an id, so that it
   outlives a merge by ``pprof -proto``.
 - ``#calls {…}``: how often bodies ran (pprof_calls.py).
+- ``#latency {…}``: how long events were being handled (pprof_latency.py).
 - ``#times …``: when the samples were taken (pprof_times.py).
 
 What a file does not keep of a Frame: the flag ``call``; ``inlined`` of an outermost frame; a line without a file, a
@@ -28,6 +29,7 @@ from google.protobuf.message import EncodeError
 
 from zeekspy.errors import FileError
 from zeekspy.export.pprof_calls import comment as calls_comment
+from zeekspy.export.pprof_latency import comment as latency_comment
 from zeekspy.export.pprof_message import Message
 from zeekspy.export.pprof_times import comment as times_comment
 from zeekspy.profile import TOP_LEVEL, UNREADABLE, Body, Frame, Profile, Stack, display_name
@@ -69,12 +71,9 @@ def encode(profile: Profile) -> Any:
                 sample.label.add(key=tables.string(key), str=tables.string(value))
     for comment in [*_legend(meta), *([f"#meta {_json(meta)}"] if meta else []), *tables.bodies()]:
         message.comment.append(tables.string(comment))
-    counted = calls_comment(profile)
-    if counted is not None:
-        message.comment.append(tables.string(counted))
-    times = times_comment(profile, message)
-    if times is not None:
-        message.comment.append(tables.string(times))
+    for known in (calls_comment(profile), latency_comment(profile), times_comment(profile, message)):
+        if known is not None:
+            message.comment.append(tables.string(known))
     return message
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from google.protobuf.message import DecodeError
 
 from zeekspy.errors import FileError
-from zeekspy.export import pprof_calls
+from zeekspy.export import pprof_calls, pprof_latency
 from zeekspy.export import pprof_foreign as foreign
 from zeekspy.export.pprof import FLAGS, guess, place_of
 from zeekspy.export.pprof_message import Message
@@ -90,6 +90,7 @@ def decode(message: Any) -> Profile:
         keys.append((tuple(frame for part in parts for frame in part), labels))
         profile.add(*keys[-1], *values.of(sample.value))
     pprof_calls.into(profile, comments)
+    pprof_latency.into(profile, comments)
     profile.times = times_of(comments, message, keys) if values.ours else None
     return profile
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import BinaryIO
 
+from zeekspy.export import dispatches
 from zeekspy.export.bodies import Interval, Row, hottest, printable, rows
 from zeekspy.profile import Chain, Profile, short_file
 
@@ -19,10 +20,13 @@ _LINES = 60
 
 
 def write(profile: Profile, out: BinaryIO) -> None:
-    """The whole table, as wide as it gets, under a line with the totals; below it what ZAM executed, by line."""
+    """The whole table, as wide as it gets, under a line with the totals; below it what ZAM executed, by line, and the
+    slowest dispatches."""
     parts = [_head(profile), table(profile, width=0)]
     if profile.instructions:
         parts.append(instructions(profile))
+    if slow := dispatches.text(profile):
+        parts.append(slow)
     out.write("\n".join(parts).encode("utf-8", "backslashreplace"))
 
 

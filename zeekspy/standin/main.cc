@@ -18,8 +18,8 @@ namespace {
 
 const char usage[] =
 	"usage: standin [--duration S] [--iterations N] [--idle F] [--core F] [--micro] [--stale]\n"
-	"               [--exec FILE] [--forks] [--scribble] [--steps] [--measured] [--ready-fd FD]\n"
-	"               [--truth] [--version] [--help]\n"
+	"               [--exec FILE] [--stall MS] [--forks] [--scribble] [--steps] [--measured]\n"
+	"               [--ready-fd FD] [--truth] [--version] [--help]\n"
 	"\n"
 	"Runs a built-in Zeek script for ever, or for S seconds, or N iterations; SIGTERM and SIGINT end it.\n"
 	"  --idle F       be blocked for this fraction of the time (default 0)\n"
@@ -27,6 +27,7 @@ const char usage[] =
 	"  --micro        functions of 1 to 20 us on average, as in a real Zeek, instead of 50 to 1000\n"
 	"  --stale        leave a stale entry at the bottom of the call stack\n"
 	"  --exec FILE    at SIGUSR1, run that program in this one's place, with --duration 1\n"
+	"  --stall MS     at SIGUSR2, run an event that takes so long\n"
 	"  --forks        start and collect a process that exits at once, again and again\n"
 	"  --scribble     write nonsense over the call stack, frames and functions every now and then, and mend it\n"
 	"  --steps        print iterations and a checksum of the statements executed at exit\n"
@@ -41,6 +42,7 @@ struct Options {
 	bool micro = false, stale = false, steps = false, measured = false, truth = false;
 	bool forks = false, scribble = false;
 	const char* exec = nullptr;
+	double stall_ms = 0;
 	int ready_fd = STDOUT_FILENO;
 };
 
@@ -49,7 +51,7 @@ struct Measured {
 	int64_t script_ns = 0, core_ns = 0, idle_ns = 0, wall_ns = 0;
 };
 
-volatile sig_atomic_t stop = 0, exec_now = 0;
+volatile sig_atomic_t stop = 0, exec_now = 0, stall_now = 0;
 
 [[noreturn]] void refuse(const char* why, const char* what) {
 	fprintf(stderr, "standin: %s %s\n%s", why, what, usage);
@@ -84,6 +86,8 @@ Options parse(char** argv) {
 			o.stale = true;
 		else if ( is("--exec") )
 			o.exec = *++argv;
+		else if ( is("--stall") )
+			o.stall_ms = number(arg, *++argv, 1e6);
 		else if ( is("--forks") )
 			o.forks = true;
 		else if ( is("--scribble") )
@@ -150,6 +154,10 @@ Measured run(standin::Script& script, const Options& o) {
 	int turn = 0;
 	int64_t begin = standin::wall_ns(), cpu = standin::thread_cpu_ns();
 	while ( ! stop ) {
+		if ( stall_now ) {
+			stall_now = 0;
+			standin::add_stalling_event(script, o.stall_ms * 1000);
+		}
 		for ( int i = 0; i < script_per_turn && ! (o.iterations && m.iterations >= o.iterations); ++i, ++m.iterations )
 			standin::run_script(script);
 		if ( ! ready )
@@ -213,6 +221,8 @@ int main(int, char** argv) {
 	sigaction(SIGINT, &act, nullptr);
 	act.sa_handler = [](int) { exec_now = 1; };
 	sigaction(SIGUSR1, &act, nullptr);
+	act.sa_handler = [](int) { stall_now = 1; };
+	sigaction(SIGUSR2, &act, nullptr);
 	pthread_sigmask(SIG_UNBLOCK, &ends, nullptr);
 
 	if ( o.stale )

@@ -32,6 +32,9 @@ Val* sha256_hash(Frame*, const Args*) { return work(sha256_work), nullptr; }
 Val* md5_hash(Frame*, const Args*) { return work(md5_work), nullptr; }
 Val* to_addr(Frame*, const Args*) { throw InterpreterException(); }
 
+double stall_us; // what slow_lookup burns
+Val* slow_lookup(Frame*, const Args*) { return burn(stall_us), nullptr; }
+
 Val* log_write(Frame*, const Args*) {
 	work(write_work);
 	Args none;
@@ -178,6 +181,23 @@ void add_stale_event(Script& s) {
 	a.done({a.calls(12, bif("to_addr", to_addr, &nothing, 0))});
 	handle(bad, {});
 	s.bodies.resize(bodies); // it is no part of an ordinary iteration
+}
+
+void add_stalling_event(Script& s, double us) {
+	static Work nothing;
+	static Event reload;
+	stall_us = us;
+	if ( reload.handler ) {
+		s.events.push_back(reload);
+		return;
+	}
+	size_t bodies = s.bodies.size();
+	auto* event = function("Site::reload", FUNC_FLAVOR_EVENT);
+	BodyMaker a(event, SITE, 20, 24);
+	a.done({a.calls(22, bif("slow_lookup", slow_lookup, &nothing, 0))});
+	handle(event, {});
+	reload = s.events.back();
+	s.bodies.resize(bodies);
 }
 
 void run_script(Script& s) {

@@ -42,6 +42,8 @@ Script& load_script();
 void run_script(Script& script);
 // The first iteration is to end with an event whose BiF throws: its entry stays at the bottom of the call stack for good.
 void add_stale_event(Script& script);
+// The next iteration is to end with an event that takes so long, in a BiF.
+void add_stalling_event(Script& script, double us);
 // One dry iteration, then for every body its share of an iteration's script time and that of each of its lines, as JSON
 // members "bodies" and "events".
 std::string describe_shares(Script& script);

@@ -72,15 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from zeekspy.confine import Confinement, confine
     from zeekspy.errors import NoSuchTarget, UsageError
     from zeekspy.follow import Follower
-
-    try:
-        from zeekspy.serve import guard, server
-        from zeekspy.serve.feed import Feed
-        from zeekspy.serve.series import Series
-        from zeekspy.serve.store import Store
-        from zeekspy.serve.web import LONGEST_S
-    except ModuleNotFoundError as e:
-        raise UsageError(f"serve needs the Python package {e.name}", "pip install 'zeekspy[serve]'") from None
+    from zeekspy.serve import guard
 
     chosen = selecting.selection(args)
     if not chosen:
@@ -93,8 +85,17 @@ def run(args: argparse.Namespace) -> int:
             f"{address} can be reached from other hosts, and whoever asks would get an answer",
             "Give a token with --token-file FILE, or listen on 127.0.0.1.",
         )
-    with Stop() as stop:
-        sock = server.listen(address, port)
+    try:
+        from zeekspy.serve import server
+        from zeekspy.serve.feed import Feed
+        from zeekspy.serve.series import Series
+        from zeekspy.serve.store import Store
+        from zeekspy.serve.web import LONGEST_S
+    except ModuleNotFoundError as e:
+        raise UsageError(
+            f"serve needs the package {e.name} of Python", "pip install 'zeekspy[serve]'"
+        ) from None
+    with Stop() as stop, server.listen(address, port) as sock:
         nodes = selecting.nodes(chosen, may_come=follow)
         if not nodes:
             _wait_for(chosen)

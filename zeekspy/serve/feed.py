@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TICK_S = 0.5
 """How fine windows are. With many targets, polls take longer (several.MOST_PATIENT), and so do ticks."""
 CALLS_S, FEW = 15.0, 16
-"""Between two readings of the calls of all bodies: some 5 ms each. With more sessions than FEW, they are rarer."""
+"""Between two readings of the calls of all bodies, at first less: some 5 ms each. With more sessions than FEW, more."""
 STOPS_WITHIN_S = 5.0
 COUNTERS = (
     "samples",
@@ -118,7 +118,7 @@ class Feed:
         self._max_cpu, self._spent, self._follows = max_cpu, spent, newcomers is not None
         self._newcomers = newcomers or list
         self._members: dict[int, _Member] = {}
-        self._calls_due = 0.0
+        self._calls_due, self._calls_s = 0.0, 0.5
         self._stop, self._done = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="zeekspy-sampling", daemon=True)
         self.on_tick: Callable[[], None] = lambda: None
@@ -176,7 +176,8 @@ class Feed:
             elif calls_too:
                 self._series.add_calls(member.node, member.calls(member.session.calls()[1], self._series.name))
         if calls_too:
-            self._calls_due = now + CALLS_S * max(1.0, len(self._members) / FEW)
+            self._calls_s = min(2 * self._calls_s, CALLS_S)
+            self._calls_due = now + self._calls_s * max(1.0, len(self._members) / FEW)
         self._store.add(now, time.time_ns(), taken, {member.node for member in self._members.values()})
         self._let_go(now)
         self.on_tick()

@@ -19,6 +19,7 @@ BY = ("body", "line", "file")
 """As regroup.BY, which would take longer to import than the help may."""
 
 
+FILES_HELP = "recordings, - for standard input; several become one; or the folder of zeekspy watch: what was caught"
 BY_HELP = "what a row or a frame is (body); node: which node of a cluster differs from the others, and in what"
 
 
@@ -26,11 +27,11 @@ def add_parser(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "report",
         help="show a recording, convert it, put several together or compare two",
-        usage="zeekspy report FILE [FILE ...] [-f FMT] [-o OUT] [--diff BASE] [--by body|line|file|node]",
+        usage="zeekspy report (FILE [FILE ...] | DIR) [-f FMT] [-o OUT] [--diff BASE] [--by body|line|file|node]",
         description="Reads recordings of zeekspy, and what can be shown of other pprof files and of collapsed stacks. "
         "Without -o and -f it prints a table of bodies.",
     )
-    p.add_argument("files", nargs="+", metavar="FILE", help="recordings, - for standard input; several become one")
+    p.add_argument("files", nargs="+", metavar="FILE", help=FILES_HELP)
     p.add_argument("-f", "--format", metavar="FMT", help="format, where the name of OUT does not say it (text)")
     p.add_argument("-o", "--output", metavar="OUT", help="file to write (standard output, or a dated name)")
     p.add_argument("--diff", metavar="BASE", help="show what has changed since this recording")
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     from zeekspy.export.words import why_empty
     from zeekspy.output import Output
 
+    if any(Path(path).is_dir() for path in args.files):
+        return _captures(args)
     if args.by == "node":
         return _nodes(args)
     form = export.by_name(args.format) if args.format else export.by_path(args.output or "report.txt")
@@ -68,6 +71,27 @@ def run(args: argparse.Namespace) -> int:
         print(f"{written}  open it with: {form.opens_with(written)}", file=sys.stderr)
     if base is None and form.name == "text" and why_empty(profile):
         print(why_empty(profile), file=sys.stderr)
+    return 0
+
+
+def _captures(args: argparse.Namespace) -> int:
+    """What zeekspy watch has written into a folder."""
+    from zeekspy import recording
+    from zeekspy.errors import UsageError
+    from zeekspy.rolling import digest
+
+    if len(args.files) > 1 or args.output or args.by != "body" or args.format not in (None, "text", "json"):
+        raise UsageError(
+            "of a folder of captures there is a table, or JSON with -f json, and nothing else",
+            "Give its *.pb.gz files for everything else that report does.",
+        )
+    found, problems = digest.read(Path(args.files[0]))
+    for problem in problems:
+        print(f"zeekspy: {problem}", file=sys.stderr)
+    base = digest.counted(recording.read(args.diff)) if args.diff else None
+    shared = digest.common(found, base)
+    shown = digest.as_json(found, shared) if args.format == "json" else digest.text(found, shared, args.diff or "")
+    _print(lambda out: _give(out, shown))
     return 0
 
 

@@ -34,7 +34,14 @@ def comment(profile: Profile) -> str | None:
             for name, h in latency.handled.items()
         ],
         "slowest": [
-            [d.begin_ns, d.shortest_ns, d.longest_ns, d.samples, list(map(list, d.labels)), list(map(_frame, d.stack))]
+            [
+                d.begin_ns,
+                d.shortest_ns,
+                d.longest_ns,
+                d.samples,
+                [[_utf8(key), _utf8(value)] for key, value in d.labels],
+                list(map(_frame, d.stack)),
+            ]
             for d in latency.slowest
         ],
     }

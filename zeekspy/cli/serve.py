@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from zeekspy import session
     from zeekspy.cli.stop import Stop
     from zeekspy.confine import Confinement, confine
-    from zeekspy.errors import NoSuchTarget, UsageError
+    from zeekspy.errors import UsageError
     from zeekspy.follow import Follower
     from zeekspy.serve import guard
 
@@ -92,15 +93,12 @@ def run(args: argparse.Namespace) -> int:
         from zeekspy.serve.store import Store
         from zeekspy.serve.web import LONGEST_S
     except ModuleNotFoundError as e:
-        raise UsageError(
-            f"serve needs the package {e.name} of Python", "pip install 'zeekspy[serve]'"
-        ) from None
+        raise UsageError(f"serve needs the package {e.name} of Python", "pip install 'zeekspy[serve]'") from None
     with Stop() as stop, server.listen(address, port) as sock:
         nodes = selecting.nodes(chosen, may_come=follow)
         if not nodes:
             _wait_for(chosen)
         among = max(len(nodes), MANY) if follow else len(nodes)
-        room_for(among)
         room_for(among + FILES // 16)
 
         def join(node: Node) -> Session:
@@ -113,13 +111,7 @@ def run(args: argparse.Namespace) -> int:
                 among=among,
             )
 
-        sessions: list[Session] = []
-        for node in nodes:
-            try:
-                sessions.append(join(node))
-            except NoSuchTarget:
-                if not follow:
-                    raise
+        sessions, known = _join(nodes, join, follow)
         about = {
             "zeekspy_version": metadata.version("zeekspy"),
             "command": shlex.join(["zeekspy", *sys.argv[1:]]),
@@ -128,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
         series = Series(args.bodies)
         store = Store(time.monotonic(), time.time_ns(), keep_s=LONGEST_S + 60)
         service = server.Service(store, series, about, token)
-        follower = Follower(chosen, join, nodes, held=lambda: len(sessions)) if follow else None
+        follower = Follower(chosen, join, known, held=lambda: len(sessions)) if follow else None
 
         def newcomers() -> list[Session]:
             assert follower is not None
@@ -165,6 +157,29 @@ def run(args: argparse.Namespace) -> int:
     if feed.error is not None:
         raise feed.error
     return 0
+
+
+def _join(nodes: list[Node], join: Callable[[Node], Session], follow: bool) -> tuple[list[Session], list[Node]]:
+    """The sessions of those that could be attached to. With ``follow``, one that could not be is tried again later.
+
+    Raises what has gone wrong where no other could be attached to, unless it has just ended.
+    """
+    from zeekspy.errors import NoSuchTarget, ZeekspyError
+
+    sessions, known = [], []
+    wrong: ZeekspyError | None = None
+    for node in nodes:
+        try:
+            sessions.append(join(node))
+            known.append(node)
+        except ZeekspyError as e:
+            if not follow:
+                raise
+            if not isinstance(e, NoSuchTarget):
+                wrong = wrong or e
+    if wrong is not None and not sessions:
+        raise wrong
+    return sessions, known
 
 
 def _wait_for(chosen: Any) -> None:

@@ -227,7 +227,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _number(value: object) -> float:
     """A counter: finite and not negative."""
-    number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
     if not (math.isfinite(number) and number >= 0):
         raise NoAnswer(f"{value!r} is not a number of packets")
     return number

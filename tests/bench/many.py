@@ -1,7 +1,7 @@
 """What sampling many targets costs beside one: python -m tests.bench.many [--targets 64] [--hz 100] [--minutes 0.5].
 
-The targets are stand-ins that sleep nearly always. Both are measured in the same run, after attaching, all threads.
-Printed are percent of a core, memory at the beginning and the end, and the rate; exit code 1 where a goal is missed.
+The targets are stand-ins that sleep nearly always, and together take a few percent of a core. Both numbers of
+targets are measured in the same run, after attaching, all threads. Printed are percent of a core, memory at the beginning and the end, and the rate; exit code 1 where a goal is missed.
 With --minutes 60 it is the long form, which says every five minutes how things stand.
 """
 
@@ -38,7 +38,8 @@ def measure(n: int, hz: float, seconds: float) -> tuple[float, float, float, flo
     with ExitStack() as stack:
         lifetime = str(round(seconds + SETTLE_S + 600))
         processes = [
-            stack.enter_context(targets.running("2", "--idle", IDLE, "--duration", lifetime)) for _ in range(n)
+            stack.enter_context(targets.running("2", "--alone", "--idle", IDLE, "--duration", lifetime))
+            for _ in range(n)
         ]
         sessions = [session.Session(session.attach(p.pid), hz, among=n) for p in processes]
         began = cpu = memory = 0.0

@@ -18,8 +18,8 @@ namespace {
 
 const char usage[] =
 	"usage: standin [--duration S] [--iterations N] [--idle F] [--core F] [--micro] [--stale]\n"
-	"               [--exec FILE] [--stall MS] [--forks] [--scribble] [--steps] [--measured]\n"
-	"               [--ready-fd FD] [--truth] [--version] [--help]\n"
+	"               [--exec FILE] [--stall MS] [--forks] [--scribble] [--alone] [--steps]\n"
+	"               [--measured] [--ready-fd FD] [--truth] [--version] [--help]\n"
 	"\n"
 	"Runs a built-in Zeek script for ever, or for S seconds, or N iterations; SIGTERM and SIGINT end it.\n"
 	"  --idle F       be blocked for this fraction of the time (default 0)\n"
@@ -30,6 +30,7 @@ const char usage[] =
 	"  --stall MS     at SIGUSR2, run an event that takes so long\n"
 	"  --forks        start and collect a process that exits at once, again and again\n"
 	"  --scribble     write nonsense over the call stack, frames and functions every now and then, and mend it\n"
+	"  --alone        without the two threads that do a little work all the time, as log writers do\n"
 	"  --steps        print iterations and a checksum of the statements executed at exit\n"
 	"  --measured     print the CPU and wall time measured at exit, as JSON\n"
 	"  --ready-fd FD  write \"ready\\n\" there instead of standard output after the first iteration\n"
@@ -40,7 +41,7 @@ struct Options {
 	uint64_t iterations = 0;
 	double idle = 0, core = 0;
 	bool micro = false, stale = false, steps = false, measured = false, truth = false;
-	bool forks = false, scribble = false;
+	bool forks = false, scribble = false, alone = false;
 	const char* exec = nullptr;
 	double stall_ms = 0;
 	int ready_fd = STDOUT_FILENO;
@@ -92,6 +93,8 @@ Options parse(char** argv) {
 			o.forks = true;
 		else if ( is("--scribble") )
 			o.scribble = true;
+		else if ( is("--alone") )
+			o.alone = true;
 		else if ( is("--steps") )
 			o.steps = true;
 		else if ( is("--measured") )
@@ -211,7 +214,7 @@ int main(int, char** argv) {
 	pthread_sigmask(SIG_BLOCK, &ends, nullptr);
 	standin::calibrate(iteration_us);
 	std::vector<std::thread> writers;
-	for ( int i = 0; i < 2; ++i ) {
+	for ( int i = 0; i < (o.alone ? 0 : 2); ++i ) {
 		writers.emplace_back(write_logs);
 		pthread_setname_np(writers.back().native_handle(), i ? "zk.dns/Log::W" : "zk.http/Log::W");
 	}

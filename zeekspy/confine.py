@@ -90,7 +90,8 @@ def needed(
     if any(not _owner_may(folder, 0o300) for folder in folders):
         wanted.append("CAP_DAC_OVERRIDE")
     # Python imports some modules late; where only root's capabilities open the way to them, reading must stay possible.
-    if not all(map(_enterable, {Path(__file__).parent, *map(Path, filter(None, sys.path))})):
+    # A Zeek that comes later may be another user's: its environment, with the node's name, is for that user alone.
+    if others or not all(map(_enterable, {Path(__file__).parent, *map(Path, filter(None, sys.path))})):
         wanted.append("CAP_DAC_READ_SEARCH")
     held = access.capabilities()
     return tuple(name for name in wanted if held >> CAPABILITIES[name] & 1)

@@ -22,6 +22,8 @@ TICK_S = 0.5
 CALLS_S, FEW = 15.0, 16
 """Between two readings of the calls of all bodies, at first less: some 5 ms each. With more sessions than FEW, more."""
 STOPS_WITHIN_S = 5.0
+AGAIN_S = 300.0
+"""After which the rate that was asked for is tried again, where it was lowered: the machine may have been busy then."""
 COUNTERS = (
     "samples",
     "script",
@@ -144,21 +146,33 @@ class Feed:
             self._thread.join(STOPS_WITHIN_S)
 
     def _run(self) -> None:
-        due = 0.0
         try:
             self._settle(time.monotonic())
-            runs = several.run(self._sessions, None, self._max_cpu, newcomers=self._newcomers, spent=self._spent)
-            for elapsed in runs:
-                if elapsed >= due or self._stop.is_set():
-                    due = elapsed + TICK_S - several.POLL_NS / 2e9
-                    self.tick()
-                if self._stop.is_set() or not (self._sessions or self._follows):
-                    break
+            while not self._ends():
+                self._go_on()
+                for session in self._sessions:
+                    if session.lowered_to is not None:
+                        session.lower_hz(session.hz)
+                        session.lowered_to = None
         except BaseException as e:  # whatever it is, the main thread is to raise it
             self.error = e
         finally:
             self._done = True
             self.on_tick()
+
+    def _go_on(self) -> None:
+        """Samples until it is to end, or until the rate may be raised again."""
+        due = 0.0
+        runs = several.run(self._sessions, None, self._max_cpu, newcomers=self._newcomers, spent=self._spent)
+        for elapsed in runs:
+            if elapsed >= due or self._stop.is_set():
+                due = elapsed + TICK_S - several.POLL_NS / 2e9
+                self.tick()
+            if self._ends() or (elapsed >= AGAIN_S and any(s.lowered_to is not None for s in self._sessions)):
+                break
+
+    def _ends(self) -> bool:
+        return self._stop.is_set() or not (self._sessions or self._follows)
 
     def tick(self) -> None:
         """Moves what all sessions have brought since the last time to where it belongs."""
@@ -171,6 +185,7 @@ class Feed:
             taken += [(stack, member.labels, values) for (stack, _), values in samples.items()]
             self._series.add_samples(now, member.node, [(stack, values) for (stack, _), values in samples.items()])
             self._series.add_counters(member.node, member.counters())
+            self._series.set_rate(member.node, member.session.lowered_to or member.session.hz)
             if ended:
                 self._series.add_calls(member.node, member.calls(member.session.profile.calls, self._series.name))
             elif calls_too:

@@ -97,6 +97,7 @@ def _health(nodes: Mapping[str, NodeSums]) -> Iterable[Metric]:
     cpu = CounterMetricFamily("zeekspy_target_cpu_seconds", "CPU time of the node's main thread", labels=("node",))
     starts = CounterMetricFamily("zeekspy_attaches", "Processes of the node that were attached to", labels=("node",))
     attached = GaugeMetricFamily("zeekspy_attached", "Processes of the node that are sampled now", labels=("node",))
+    rate = GaugeMetricFamily("zeekspy_rate_hertz", "Samples a second that are tried, 0 for none", labels=("node",))
     for node, sums in sorted(nodes.items()):
         counters = sums.counters
         for state in STATES:
@@ -108,7 +109,8 @@ def _health(nodes: Mapping[str, NodeSums]) -> Iterable[Metric]:
         cpu.add_metric((node,), counters.get("cpu_ns", 0) / 1e9)
         starts.add_metric((node,), counters.get("attaches", 0))
         attached.add_metric((node,), sums.attached)
-    return samples, partial, missed, stale, cpu, starts, attached
+        rate.add_metric((node,), sums.hz if sums.attached else 0)
+    return samples, partial, missed, stale, cpu, starts, attached, rate
 
 
 def _of_its_own(own: Own) -> Iterable[Metric]:

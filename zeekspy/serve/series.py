@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zeekspy.profile import CORE, IDLE, Frame, Stack, Values, body_key, display_name
 
@@ -52,6 +52,8 @@ class NodeSums:
     """Of the sampler and of the session, over all processes that were this node."""
     attached: int = 0
     """Processes that are this node now."""
+    hz: float = 0.0
+    """The rate that is tried now."""
     left: float = 0.0
     """When it was last seen (monotonic), if there is none."""
 
@@ -74,7 +76,9 @@ class Series:
         """Copies of all sums there are, by node."""
         with self._lock:
             return {
-                node: NodeSums(dict(s.own_ns), dict(s.total_ns), dict(s.calls), dict(s.counters), s.attached, s.left)
+                node: replace(
+                    s, own_ns=dict(s.own_ns), total_ns=dict(s.total_ns), calls=dict(s.calls), counters=dict(s.counters)
+                )
                 for node, s in self._nodes.items()
             }
 
@@ -134,6 +138,11 @@ class Series:
             sums = self._nodes.setdefault(node, NodeSums()).counters
             for key, n in counters.items():
                 sums[key] = sums.get(key, 0) + max(n, 0)
+
+    def set_rate(self, node: str, hz: float) -> None:
+        """At which it is sampled."""
+        with self._lock:
+            self._nodes.setdefault(node, NodeSums()).hz = hz
 
     def name(self, frame: Frame) -> Name:
         """The labels of the body with this profile.body_key."""

@@ -1,7 +1,8 @@
 """What sampling many targets costs beside one: python -m tests.bench.many [--targets 64] [--hz 100] [--minutes 0.5].
 
-The targets are stand-ins that sleep nearly always, and together take a few percent of a core. Both numbers of
-targets are measured in the same run, after attaching, all threads. Printed are percent of a core, memory at the beginning and the end, and the rate; exit code 1 where a goal is missed.
+The targets are stand-ins that sleep nearly always, and together take a few percent of a core. One and many are measured
+in the same run, after attaching, all threads. Printed are percent of a core, memory at the beginning and the end, and
+the rate; exit code 1 where a goal is missed.
 With --minutes 60 it is the long form, which says every five minutes how things stand.
 """
 

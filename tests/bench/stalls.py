@@ -13,7 +13,6 @@ import calendar
 import http.client
 import http.server
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -161,7 +160,7 @@ def watched(zeek: Path, folder: Path, trials: int, seconds: float | None = None)
     try:
         yield stalling
         time.sleep(AFTER_S + 1.5)
-        watch.send_signal(signal.SIGINT)
+        watch.terminate()
         watch.wait(60)
     finally:
         watch.kill()

@@ -1,4 +1,4 @@
-"""The unit of systemd's: what systemd says of it, and that it forbids nothing that attaching to another's Zeek takes."""
+"""The unit of systemd's: what systemd says of it, and that it forbids nothing that attaching takes."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ class Service:
 async def _when_stopping(server: uvicorn.Server, web: Web, stopped: Callable[[], bool]) -> None:
     while not server.should_exit:
         server.should_exit = stopped()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.25)
     web.stop()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import socket
 import threading
@@ -179,6 +180,18 @@ def test_a_window_that_is_not_kept_is_refused() -> None:
         assert running.get("/debug/pprof/profile?seconds=0.000001&after=15")[0] == 200
     finally:
         running.end()
+
+
+def test_metrics_are_compressed_for_those_who_say_so(running: Running) -> None:
+    plain = running.get("/metrics")[1]
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=SOON_S)
+    connection.request("GET", "/metrics", headers={"Accept-Encoding": "identity, gzip"})
+    answer = connection.getresponse()
+    assert answer.headers["Content-Encoding"] == "gzip"
+    data = gzip.decompress(answer.read())
+    connection.close()
+    assert data.splitlines()[:20] == plain.splitlines()[:20]
+    assert len(data) > 500
 
 
 def test_health_says_when_sampling_stands_still(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:

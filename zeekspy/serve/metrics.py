@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -66,12 +67,13 @@ class Collector:
         yield from _of_its_own(self._own())
 
 
-def exposition(collector: Collector, accept: str) -> tuple[bytes, str]:
+def exposition(collector: Collector, accept: str, *, gzipped: bool = False) -> tuple[bytes, str]:
     """All metrics in the format that ``accept`` asks for, and its content type."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(collector)
     encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    data = encode(registry)
+    return gzip.compress(data, 1) if gzipped else data, content_type
 
 
 def _bodies(

@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -147,11 +148,14 @@ class Web:
         return _file(data, "zeek-total.pb.gz", 0, until)
 
     async def metrics(self, request: Request) -> Response:
-        accept = request.headers.get("accept", "")
-        data, kind = await asyncio.get_running_loop().run_in_executor(
-            self._pool, metrics.exposition, self._collector, accept
-        )
-        return _response(data, kind)
+        gzipped = "gzip" in re.split(r"[ ,]+", request.headers.get("accept-encoding", ""))
+        make = partial(metrics.exposition, self._collector, request.headers.get("accept", ""), gzipped=gzipped)
+        data, kind = await asyncio.get_running_loop().run_in_executor(self._pool, make)
+        response = _response(data, kind)
+        response.headers["Vary"] = "Accept-Encoding"
+        if gzipped:
+            response.headers["Content-Encoding"] = "gzip"
+        return response
 
     async def health(self, request: Request) -> Response:
         late = time.monotonic() - self._store.last.at

@@ -46,15 +46,12 @@ class Dispatch:
     """From the first to the last of them."""
     longest_ns: int | None
     """From the sample before to the sample after; None if it was there when the recording began or ended."""
+    length_ns: int
+    """As far as is known (``length``)."""
     samples: int
     stack: Stack
     """That most of them saw."""
     labels: Labels = ()
-
-    @property
-    def middle_ns(self) -> int:
-        """Its length, as far as is known."""
-        return self.shortest_ns if self.longest_ns is None else (self.shortest_ns + self.longest_ns) // 2
 
 
 @dataclass(slots=True)
@@ -105,9 +102,9 @@ class Latency:
         """One that is over; its samples are to be given to ``see`` too."""
         handled = self.of(dispatch.stack[0])
         handled.long_samples += dispatch.samples
-        handled.long_ns += dispatch.middle_ns
-        handled.buckets[bucket(dispatch.middle_ns)] += 1
-        if len(self.slowest) < SLOWEST or dispatch.middle_ns > self.slowest[-1].middle_ns:
+        handled.long_ns += dispatch.length_ns
+        handled.buckets[bucket(dispatch.length_ns)] += 1
+        if len(self.slowest) < SLOWEST or dispatch.length_ns > self.slowest[-1].length_ns:
             self._keep(dispatch)
 
     def added_to(self, other: Latency | None) -> Latency:
@@ -136,7 +133,7 @@ class Latency:
 
     def _keep(self, dispatch: Dispatch) -> None:
         self.slowest.append(dispatch)
-        self.slowest.sort(key=lambda d: (-d.middle_ns, d.begin_ns))
+        self.slowest.sort(key=lambda d: (-d.length_ns, d.begin_ns))
         del self.slowest[SLOWEST:]
 
 
@@ -187,6 +184,14 @@ def rows(profile: Profile) -> Iterator[Row]:
             known = h.long if 1.1 * known + 2 >= h.long else None
         spent, error = h.samples * period, math.sqrt(h.samples) * period
         yield Row(name, h.kind, spent, error, known, h.long, h.once * period, tuple(h.buckets))
+
+
+def length(shortest_ns: int, longest_ns: int | None, period_ns: int) -> int:
+    """How long a dispatch took that lasted so long at least and at most.
+
+    The middle, but at most a period longer than at least: it is not to look slow because samples were missed.
+    """
+    return shortest_ns if longest_ns is None else shortest_ns + min((longest_ns - shortest_ns) // 2, period_ns)
 
 
 def bucket(ns: int) -> int:

@@ -15,7 +15,7 @@ from zeekspy import choice, engines, selfcheck, several, target, timeline, zeek_
 from zeekspy._core import COST_NS, SAMPLE_FLAGS, Batch, Memory, Sampler, Walker
 from zeekspy.calls import CallCounter
 from zeekspy.errors import AccessDenied, NoSuchTarget, UnknownBuild, ZeekspyError
-from zeekspy.latency import Dispatch, Latency
+from zeekspy.latency import Dispatch, Latency, length
 from zeekspy.layout import STDLIBS, Layout, dispatch_counter
 from zeekspy.profile import CORE, IDLE, Frame, Labels, Profile, Stack
 from zeekspy.several import merge as merge
@@ -259,7 +259,8 @@ class Session:
         if self.profile.latency is not None:
             began = self.profile.time_ns + begin_ns - self._zero_ns
             frames = self._table.stack(stack)
-            self.profile.latency.add(Dispatch(began, shortest_ns, longest_ns, samples, frames, self.labels))
+            took = length(shortest_ns, longest_ns, self.profile.period_ns)
+            self.profile.latency.add(Dispatch(began, shortest_ns, longest_ns, took, samples, frames, self.labels))
 
     def _engine_reason(self, counters: dict[str, Any]) -> str:
         late = self.choice.engine == "preempt" and counters["samples"] and not counters["realtime"]

@@ -31,6 +31,7 @@ DISPATCHES = st.builds(
     st.integers(0, 1 << 62),
     LENGTHS,
     st.none() | LENGTHS,
+    LENGTHS,
     st.integers(2, 1000),
     STACKS,
     st.sampled_from([(), LABELS]),
@@ -51,8 +52,8 @@ def test_parts_add_up_to_the_whole(found: list[Dispatch], cut: int) -> None:
     parts = latency_of(found[cut:]).added_to(latency_of(found[:cut]))
     assert parts.handled == whole.handled
     assert sum(h.long for h in whole.handled.values()) == len(found)
-    assert [d.middle_ns for d in whole.slowest] == sorted((d.middle_ns for d in found), reverse=True)[:SLOWEST]
-    assert [d.middle_ns for d in parts.slowest] == [d.middle_ns for d in whole.slowest]
+    assert [d.length_ns for d in whole.slowest] == sorted((d.length_ns for d in found), reverse=True)[:SLOWEST]
+    assert [d.length_ns for d in parts.slowest] == [d.length_ns for d in whole.slowest]
     assert all(h.once == 0 for h in whole.handled.values())
 
 
@@ -64,9 +65,14 @@ def test_a_length_lies_within_its_bucket(ns: int) -> None:
     assert (high is None) == (bucket(ns) == BUCKETS - 1)
 
 
+@pytest.mark.parametrize(("most", "took"), [(None, 300), (302, 301), (320, 310), (5000, 310)])
+def test_a_gap_in_the_samples_makes_no_dispatch_slow(most: int | None, took: int) -> None:
+    assert latency.length(300 * MS, most and most * MS, 10 * MS) == took * MS
+
+
 def test_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "MAX_HANDLERS", 5)
-    found = latency_of([Dispatch(0, 5, 9, 2, (Frame(f"f{i}", None, None, None, None),)) for i in range(9)])
+    found = latency_of([Dispatch(0, 5, 9, 7, 2, (Frame(f"f{i}", None, None, None, None),)) for i in range(9)])
     assert list(found.handled) == ["f0", "f1", "f2", "f3", "f4", OTHERS]
     assert found.handled[OTHERS].long == 4
 
@@ -95,7 +101,8 @@ def test_the_time_of_all_dispatches_is_estimated_without_bias(seed: int) -> None
             kept.see(stack, i - first)
         if i - first >= 2:
             after, before = looks[first - 1] if first else 0, looks[i] if i < len(looks) else end
-            kept.add(Dispatch(begin, looks[i - 1] - looks[first], before - after, i - first, stack))
+            least, most = looks[i - 1] - looks[first], before - after
+            kept.add(Dispatch(begin, least, most, latency.length(least, most, period), i - first, stack))
             assert kept.slowest
     profile.calls[body_key(stack[0])] = len(spans)
     profile.add(stack, (), len(looks), 0, len(looks) * period)
@@ -116,9 +123,9 @@ def shown() -> Profile:
     profile.calls = {body_key(HTTP): 5, body_key(SITE): 40}
     profile.latency = latency_of(
         [
-            Dispatch(profile.time_ns, 301 * MS, 312 * MS, 31, (HTTP, HOOK), LABELS),
-            Dispatch(profile.time_ns + 10**9, 20 * MS, 40 * MS, 3, (SITE,), LABELS),
-            Dispatch(profile.time_ns + 2 * 10**9, 50 * MS, None, 6, (HOOK,) * 9, LABELS),
+            Dispatch(profile.time_ns, 301 * MS, 312 * MS, 306 * MS, 31, (HTTP, HOOK), LABELS),
+            Dispatch(profile.time_ns + 10**9, 20 * MS, 40 * MS, 30 * MS, 3, (SITE,), LABELS),
+            Dispatch(profile.time_ns + 2 * 10**9, 50 * MS, None, 50 * MS, 6, (HOOK,) * 9, LABELS),
         ]
     )
     profile.latency.see((SITE,), 7)
@@ -159,7 +166,7 @@ def test_a_narrow_terminal_gets_what_fits() -> None:
 
 def test_names_cannot_steer_the_terminal() -> None:
     evil = Frame("\x1b[2Jevil\n", "event", None, None, None)
-    profile = Profile(period_ns=10 * MS, latency=latency_of([Dispatch(0, 5, 9, 2, (evil, evil))]))
+    profile = Profile(period_ns=10 * MS, latency=latency_of([Dispatch(0, 5, 9, 7, 2, (evil, evil))]))
     assert all(line.isprintable() for line in dispatches.text(profile).splitlines())
     assert "\\x1b[2Jevil\\n  at" in dispatches.text(profile)
 
@@ -209,7 +216,7 @@ def test_recordings_are_put_together_with_it() -> None:
 
 
 GOOD = ["f", "event", 5, 2, 9, {"3": 1}]
-SLOW = [1, 2, None, 3, [["pid", "1"]], [["event", "f", ["a.zeek", 1, 2], 1, "", "a.zeek", 1]]]
+SLOW = [1, 2, None, 2, 3, [["pid", "1"]], [["event", "f", ["a.zeek", 1, 2], 1, "", "a.zeek", 1]]]
 
 
 @pytest.mark.parametrize(
@@ -221,10 +228,10 @@ SLOW = [1, 2, None, 3, [["pid", "1"]], [["event", "f", ["a.zeek", 1, 2], 1, "", 
         ([["f", "event", True, 2, 9, {}]], []),
         ([["f", "event", 5, 2, 9, {"1": "x"}]], []),
         ([[5], None, {}, "x"], []),
-        ([], [[1, 2, None, 3, [], []], [1, 2, None, 3, [], [["event", "f", None, 1, "", "a"]]], 7]),
-        ([], [[1, 2, None, 3, [], [["event", "f", [], 1, "", None, None]]]]),
-        ([], [[1, 2, "3", 3, [], SLOW[5]], [-1, 2, 3, 3, [], SLOW[5]]]),
-        ([], [[1, 2, 3, 3, [], SLOW[5] * 2000]]),
+        ([], [[1, 2, None, 2, 3, [], []], [1, 2, None, 2, 3, [], [["event", "f", None, 1, "", "a"]]], 7]),
+        ([], [[1, 2, None, 2, 3, [], [["event", "f", [], 1, "", None, None]]]]),
+        ([], [[1, 2, "3", 2, 3, [], SLOW[6]], [-1, 2, 3, 2, 3, [], SLOW[6]]]),
+        ([], [[1, 2, 3, 2, 3, [], SLOW[6] * 2000]]),
     ],
 )
 def test_what_is_not_well_formed_says_nothing(handled: list[object], slowest: list[object]) -> None:

@@ -59,6 +59,7 @@ def json(profile: Profile) -> dict[str, Any] | None:
                 "time_s": d.begin_ns / 1e9,
                 "shortest_s": d.shortest_ns / 1e9,
                 "longest_s": None if d.longest_ns is None else d.longest_ns / 1e9,
+                "length_s": d.length_ns / 1e9,
                 "samples": d.samples,
                 "labels": dict(d.labels),
                 "stack": [{"name": display_name(f), "file": f.file, "line": f.line} for f in d.stack],

@@ -2,9 +2,9 @@
 
 ``#latency {…}`` is a JSON object with ``at`` (Profile.time_ns: files that pprof merges keep one comment each),
 ``handled``, rows ``[name, kind, samples, long_samples, long_ns, {bucket: dispatches}]``, and ``slowest``, rows
-``[begin_ns, shortest_ns, longest_ns or null, samples, [[key, value], …], [frame, …]]`` with frames, outermost first,
-as ``[kind, name, [file, first_line, last_line] or null, bodies, "flags", file, line]``. What they mean stands in
-latency.py.
+``[begin_ns, shortest_ns, longest_ns or null, length_ns, samples, [[key, value], …], [frame, …]]`` with frames,
+outermost first, as ``[kind, name, [file, first_line, last_line] or null, bodies, "flags", file, line]``. What they mean
+stands in latency.py.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def comment(profile: Profile) -> str | None:
                 d.begin_ns,
                 d.shortest_ns,
                 d.longest_ns,
+                d.length_ns,
                 d.samples,
                 [[_utf8(key), _utf8(value)] for key, value in d.labels],
                 list(map(_frame, d.stack)),
@@ -99,15 +100,15 @@ _BUCKET_KEYS = {str(i) for i in range(BUCKETS)}
 def _slowest(rows: list[Any]) -> Iterator[Dispatch]:
     for row in rows:
         match row:
-            case [begin, shortest, longest, samples, list(labels), list(frames)] if (
-                all(map(_number, (begin, shortest, samples)))
+            case [begin, shortest, longest, took, samples, list(labels), list(frames)] if (
+                all(map(_number, (begin, shortest, took, samples)))
                 and (longest is None or _number(longest))
                 and 0 < len(frames) <= MAX_FRAMES
             ):
                 stack = tuple(found for frame in frames if (found := _read_frame(frame)) is not None)
                 pairs = tuple((k, v) for k, v in _pairs(labels))
                 if len(stack) == len(frames):
-                    yield Dispatch(begin, shortest, longest, samples, stack, pairs)
+                    yield Dispatch(begin, shortest, longest, took, samples, stack, pairs)
 
 
 def _pairs(labels: list[Any]) -> Iterator[tuple[str, str]]:

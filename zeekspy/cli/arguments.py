@@ -27,9 +27,9 @@ def hz(text: str) -> float:
 
 
 def seconds(text: str) -> float:
-    """``90``, ``1.5``, ``90s``, ``5m`` or ``1h``."""
-    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([smh]?)", text, re.ASCII)
-    value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    """``90``, ``1.5``, ``200ms``, ``90s``, ``5m`` or ``1h``."""
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(|ms|s|m|h)", text, re.ASCII)
+    value = float(match[1]) * {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
     if not 0 < value < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration; give seconds, or 5m, or 1h")
     return value

@@ -47,7 +47,7 @@ def add_parser(subparsers: Any) -> None:
         "watch",
         help="keep the last minutes in memory, and write them when a trigger is met",
         usage="zeekspy watch NODE ... --on TRIGGER [--on ...] --out DIR [options] | zeekspy watch --status DIR",
-        description="Samples Zeeks for as long as you like and keeps the last samples in memory. When a trigger is "
+        description="Samples Zeeks for as long as you like and keeps the last samples in memory. When a trigger is\n"
         "met, those before and after it are written: a pprof file and a JSON file that says why.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

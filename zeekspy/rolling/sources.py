@@ -24,7 +24,7 @@ MOST_BYTES = 8 << 20
 """Of an answer that are read."""
 MOST_NODES = 4096
 TIMEOUT_S = 5.0
-EVERY_S = 2.0
+EVERY_S = 1.0
 """Between two questions."""
 DROPPED, RECEIVED = "zeek_net_dropped_packets", "zeek_net_received_packets"
 """policy/misc/stats.zeek, from Zeek 6.0 on; with ``_total`` behind it as text."""

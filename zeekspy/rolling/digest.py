@@ -226,13 +226,13 @@ def _node(about: dict[str, Any]) -> str:
 
 def _values(about: dict[str, Any]) -> str:
     values, highest = about.get("values"), about.get("highest")
+    highest = highest if isinstance(highest, dict) else {}
     found = []
     for name, v in values.items() if isinstance(values, dict) else ():
-        value = (highest.get(name) if isinstance(highest, dict) else None) or (
-            v.get("value") if isinstance(v, dict) else None
-        )
-        if isinstance(value, int | float) and v.get("unit") in ("%", "/s", "s", "B"):
-            found.append(value_text(value, v["unit"]))
+        said = v if isinstance(v, dict) else {}
+        value, unit = highest.get(name, said.get("value")), said.get("unit")
+        if isinstance(value, int | float) and unit in ("%", "/s", "s", "B"):
+            found.append(value_text(value, unit))
     return ", ".join(found)
 
 

@@ -1,6 +1,7 @@
 """A real cluster under Zeek's supervisor, on loopback: every node and role, and a worker that dies and comes back.
 
-By hand, with load: ZEEKSPY_CLUSTER_PCAP names a trace that every worker reads, ZEEKSPY_CLUSTER_ZEEK the executable.
+By hand, with load: ZEEKSPY_CLUSTER_PCAP names a trace that tcpreplay puts on the loopback interface, where every worker
+listens (as root), ZEEKSPY_CLUSTER_MBPS how fast; ZEEKSPY_CLUSTER_ZEEK names the executable.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ ROLES = {"manager": "manager", "logger-1": "logger", "proxy-1": "proxy"} | {
 FOLLOWED_S = 2.0
 """From the start of a worker's process to its first sample, on a machine that has a CPU to spare."""
 PCAP = os.environ.get("ZEEKSPY_CLUSTER_PCAP")
+MBPS = os.environ.get("ZEEKSPY_CLUSTER_MBPS", "10")
 SCRIPT = """
 @load base/frameworks/cluster
 LOAD
@@ -57,15 +59,15 @@ event zeek_init()
 		{
 		local node = Supervisor::NodeConfig($name=name, $directory=name);
 		node$cluster = cluster;
-		if ( role == Supervisor::WORKER && "PCAP" != "" )
-			node$pcap_file = "PCAP";
+		if ( role == Supervisor::WORKER && "INTERFACE" != "" )
+			node$interface = "INTERFACE";
 		local problem = Supervisor::create(node);
 		if ( problem != "" )
 			print problem;
 		}
 	}
 """
-"""Nodes read no packets of an interface, so that no capability for that is needed."""
+"""Without PCAP nodes read no packets, so that no capability for that is needed."""
 
 
 def zeek() -> Path:
@@ -102,9 +104,10 @@ def ours(supervisor: int) -> dict[str, Node]:
 def supervisor(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     ports = ", ".join(f'["{n}"] = {p}/tcp' for n, p in zip(ROLES, free_ports(len(ROLES)), strict=True))
     broker = zeek().parent.parent / "share/zeek/policy/frameworks/cluster/backend/broker"
-    load = "@load policy/frameworks/cluster/backend/broker" if broker.is_dir() else ""  # the default until 8.1
-    script = SCRIPT.replace("PORTS", ports).replace("LOAD", load).replace("PCAP", PCAP or "")
+    backend = "@load policy/frameworks/cluster/backend/broker" if broker.is_dir() else ""  # the default until 8.1
+    script = SCRIPT.replace("PORTS", ports).replace("LOAD", backend).replace("INTERFACE", "lo" if PCAP else "")
     (tmp_path / "cluster.zeek").write_text(script)
+    load: subprocess.Popen[bytes] | None = None
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [zeek(), "-C", "-j", "cluster.zeek"], cwd=tmp_path, stdout=log, stderr=log, start_new_session=True
@@ -116,8 +119,14 @@ def supervisor(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
             assert time.monotonic() < end, (tmp_path / "log").read_text()
             time.sleep(0.5)
         time.sleep(10)  # scripts are being read
+        if PCAP:
+            command = ["tcpreplay", "--intf1", "lo", "--mbps", MBPS, "--loop", "0", "--quiet", PCAP]
+            load = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         yield process
     finally:
+        if load is not None:
+            load.kill()
+            load.wait()
         rest = [n.pid for n in ours(process.pid).values()]
         process.kill()
         process.wait()
@@ -172,7 +181,7 @@ def test_a_cluster(supervisor: subprocess.Popen[bytes], tmp_path: Path) -> None:
         if r["pid"] in {n.pid for n in nodes.values()} | {second}
     ]
     assert sorted(r["node"] for r in stats) == ["worker-1", "worker-2", "worker-2", "worker-3", "worker-4"]
-    assert all(r["samples"] > 20 for r in stats)
+    assert all(r["samples"] > 20 for r in stats), said
     merged = recording.read(str(tmp_path / "out" / "all.pb.gz"))
     for name in (n for n, role in ROLES.items() if role == "worker"):
         own = recording.read(str(tmp_path / "out" / f"{name}.pb.gz"))

@@ -42,6 +42,7 @@ struct zs_engine {
 	bool realtime;     // the thread runs before all normal threads of its CPU
 	int pinned;        // preempt: the CPU it is kept on, -1 for none
 	bool asked;        // ptrace: attached, the stop has been asked for and not been seen yet
+	long long preempted; // preempt: how often it had been at the last sample, -1 if not known
 	uint64_t place_ns; // when to look again on which CPU the target runs
 	uint64_t held;     // ptrace: how often the target was stopped
 };

@@ -23,11 +23,21 @@ static void enter(struct zs_engine *engine)
 	if (is_realtime(sched_getscheduler(pid)) && sched_getparam(pid, &param) == 0)
 		wanted = param.sched_priority < sched_get_priority_max(SCHED_FIFO) ? param.sched_priority + 1 : param.sched_priority;
 	engine->pinned = -1;
+	engine->preempted = -1;
 	engine->realtime = is_realtime(sched_getscheduler(0)) && sched_getparam(0, &param) == 0 && param.sched_priority >= wanted;
 	if (engine->realtime)
 		return;
 	param.sched_priority = wanted;
 	engine->realtime = sched_setscheduler(0, SCHED_FIFO, &param) == 0;
+}
+
+// Whether we took the CPU from it, or it was only ready to run: woken up, as the timer that woke us up often wakes it, or
+// while an idle CPU came to itself, and had not got it yet.
+static bool did_run(struct zs_engine *engine)
+{
+	long long before = engine->preempted;
+	engine->preempted = zs_task_preempted(engine->task);
+	return before < 0 || engine->preempted < 0 || engine->preempted != before;
 }
 
 static int begin(struct zs_engine *engine, struct zs_hold *hold, struct zs_error *error)
@@ -43,6 +53,8 @@ static int begin(struct zs_engine *engine, struct zs_hold *hold, struct zs_error
 		hold->running = state.state == 'R' ? ZS_RUNNING : ZS_BLOCKED;
 		// We run on this CPU, and nowhere else, so it does not.
 		hold->still = engine->pinned == state.cpu && sched_getcpu() == state.cpu;
+		if (hold->still && hold->running == ZS_RUNNING && !did_run(engine))
+			hold->running = ZS_BLOCKED;
 		if (hold->still || i == FOLLOWS || !zs_cpus_follow(state.cpu))
 			return ZS_OK;
 		engine->pinned = state.cpu;

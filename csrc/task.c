@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { STATUS = 4096 }; // more bytes than a status file has
+
 // Fields of /proc/PID/stat (proc(5)) as counted there.
 enum { STATE = 3, PARENT = 4, USER_TICKS = 14, SYSTEM_TICKS = 15, STACK_START = 28, CPU = 39 };
 
@@ -21,7 +23,8 @@ int zs_task_init(struct zs_task *task, int pid, struct zs_error *error)
 {
 	*task = (struct zs_task){ .pid = pid };
 	task->schedstat_fd = open_task_file(pid, "schedstat");
-	task->stat_fd = open_task_file(pid, "stat");
+	task->status_fd = open_task_file(pid, "status");
+	task->stat_fd = open_task_file(pid, "stat"); // the last, for its errno
 	if (task->stat_fd >= 0) {
 		struct zs_state state;
 		return zs_task_state(task, &state, error);
@@ -35,11 +38,11 @@ int zs_task_init(struct zs_task *task, int pid, struct zs_error *error)
 
 void zs_task_deinit(struct zs_task *task)
 {
-	if (task->schedstat_fd >= 0)
-		close(task->schedstat_fd);
-	if (task->stat_fd >= 0)
-		close(task->stat_fd);
-	task->schedstat_fd = task->stat_fd = -1;
+	int fds[] = { task->schedstat_fd, task->status_fd, task->stat_fd };
+	for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	task->schedstat_fd = task->status_fd = task->stat_fd = -1;
 }
 
 // The file's first bytes as a string; its length, or -1 once the thread has gone.
@@ -127,29 +130,26 @@ static long long status_number(const char *status, const char *name)
 	return line ? strtoll(line + strlen(name), NULL, 10) : -1;
 }
 
-static void read_status(const struct zs_task *task, char *buf, size_t size)
-{
-	int fd = open_task_file(task->pid, "status");
-	buf[0] = '\0';
-	if (fd < 0)
-		return;
-	read_start(fd, buf, size);
-	close(fd);
-}
-
 double zs_task_yielded(const struct zs_task *task, uint64_t held)
 {
-	char buf[4096];
-	read_status(task, buf, sizeof buf);
+	char buf[STATUS];
+	read_start(task->status_fd, buf, sizeof buf);
 	long long yes = status_number(buf, "\nvoluntary_ctxt_switches:"), no = status_number(buf, "\nnonvoluntary_ctxt_switches:");
 	no -= (long long)zs_min64(held, no > 0 ? (uint64_t)no : 0);
 	return yes >= 0 && no >= 0 && yes + no > 0 ? (double)yes / (double)(yes + no) : 1;
 }
 
+long long zs_task_preempted(const struct zs_task *task)
+{
+	char buf[STATUS];
+	read_start(task->status_fd, buf, sizeof buf);
+	return status_number(buf, "\nnonvoluntary_ctxt_switches:");
+}
+
 int zs_task_tracer(const struct zs_task *task)
 {
-	char buf[4096];
-	read_status(task, buf, sizeof buf);
+	char buf[STATUS];
+	read_start(task->status_fd, buf, sizeof buf);
 	long long pid = status_number(buf, "\nTracerPid:");
 	return pid > 0 ? (int)pid : 0;
 }

@@ -10,7 +10,7 @@
 struct zs_task {
 	int pid;
 	int schedstat_fd; // -1 where the kernel keeps no schedstat
-	int stat_fd;
+	int stat_fd, status_fd; // status_fd: -1 where it cannot be read
 	uint64_t stack_start; // of the program that ran at first; 0 if not told
 };
 
@@ -36,6 +36,8 @@ int zs_task_state(struct zs_task *task, struct zs_state *ret, struct zs_error *e
 // Of all times the thread gave up its CPU, the share that it did so of its own accord, by blocking; 1 if not told.
 // held: how often it was us who took it.
 double zs_task_yielded(const struct zs_task *task, uint64_t held);
+// How often it had to give up its CPU to another thread while it ran; -1 if not told.
+long long zs_task_preempted(const struct zs_task *task);
 // The pid of the process that traces it, 0 if none does or that cannot be told.
 int zs_task_tracer(const struct zs_task *task);
 

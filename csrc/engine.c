@@ -45,7 +45,7 @@ int zs_engine_begin(struct zs_engine *engine, struct zs_hold *ret, struct zs_err
 		if (engine->kind->enter)
 			engine->kind->enter(engine);
 	}
-	*ret = (struct zs_hold){ .running = ZS_RUNNING_UNKNOWN };
+	*ret = (struct zs_hold){ .running = ZS_BLOCKED };
 	return engine->kind->begin(engine, ret, error);
 }
 
@@ -63,11 +63,20 @@ bool zs_engine_exact(const struct zs_engine *engine, const struct zs_hold *hold,
 
 uint64_t zs_engine_rest(struct zs_engine *engine) { return engine->kind->rest ? engine->kind->rest(engine) : 0; }
 
+int zs_engine_running(struct zs_task *task, enum zs_running *ret, struct zs_error *error)
+{
+	struct zs_state state;
+	int rc = zs_task_state(task, &state, error);
+	*ret = rc >= 0 && state.state == 'R' ? ZS_RUNNING : ZS_BLOCKED;
+	return rc;
+}
+
+// The state is read before the walk, as soon as can be after the wake-up. We have a CPU now that another thread of the
+// target may have had until then; the longer we have it, the likelier the main thread waits for that one.
 static int begin(struct zs_engine *engine, struct zs_hold *hold, struct zs_error *error)
 {
-	(void)hold, (void)error;
 	zs_engine_keep_off(engine);
-	return ZS_OK;
+	return zs_engine_running(engine->task, &hold->running, error);
 }
 
 const struct zs_engine_kind zs_engine_nonblocking = { .name = "nonblocking", .begin = begin };

@@ -8,11 +8,11 @@
 
 enum { ZS_NOT_NOW = 1 }; // from begin: no sample this time
 
-enum zs_running { ZS_RUNNING_UNKNOWN, ZS_RUNNING, ZS_BLOCKED };
+enum zs_running { ZS_RUNNING, ZS_BLOCKED }; // ZS_RUNNING: or ready to run
 
 struct zs_hold { // one sample's
 	struct zs_times before;
-	enum zs_running running; // the target, before it was stopped
+	enum zs_running running; // the target, right before the walk, and before it was stopped
 	bool still;              // it does not run now
 	bool stopped;            // because we stopped it by ptrace
 	int signal;              // ptrace: to be passed on
@@ -53,6 +53,7 @@ void zs_engine_release(struct zs_engine *engine, struct zs_hold *hold);
 // Whether the target did not run from begin to now, which is where after was read.
 bool zs_engine_exact(const struct zs_engine *engine, const struct zs_hold *hold, const struct zs_times *after);
 uint64_t zs_engine_rest(struct zs_engine *engine);
+int zs_engine_running(struct zs_task *task, enum zs_running *ret, struct zs_error *error);
 // About once a second: keeps the thread off the target's CPU.
 void zs_engine_keep_off(struct zs_engine *engine);
 

@@ -352,24 +352,25 @@ static void learn_block(struct zs_looker *looker, uint64_t frame)
 	}
 }
 
-static void learn_recent(struct zs_looker *looker, uint64_t innermost)
+static void learn_recent(struct zs_looker *looker, uint64_t frame)
 {
 	uint32_t at = 0;
-	while (at < looker->nrecent && looker->recent[at] != innermost)
+	while (at < looker->nrecent && looker->recent[at] != frame)
 		at++;
 	if (at == looker->nrecent && at < ZS_RECENT)
 		looker->nrecent++;
 	at = zs_min32(at, ZS_RECENT - 1);
 	memmove(looker->recent + 1, looker->recent, at * sizeof *looker->recent);
-	looker->recent[0] = innermost;
+	looker->recent[0] = frame;
 }
 
 // Remembers where the frames lay, for the next look.
 static void learn(struct zs_looker *looker, const struct zs_sight *sight)
 {
 	if (looker->layout->CallInfo_func != ZS_ABSENT) {
-		if (sight->nframes && may_be_frame(looker, sight->frames[sight->nframes - 1].frame))
-			learn_recent(looker, sight->frames[sight->nframes - 1].frame);
+		for (uint32_t n = sight->nframes, i = n > ZS_RECENT ? n - ZS_RECENT : 0; i < n; i++)
+			if (may_be_frame(looker, sight->frames[i].frame))
+				learn_recent(looker, sight->frames[i].frame);
 		return;
 	}
 	for (uint32_t i = 0; i < sight->n; i++)
@@ -395,5 +396,21 @@ void zs_look_second(struct zs_looker *looker, struct zs_sight *sight)
 		frames[i].late = true;
 	}
 	sight->same = count_same(looker, sight);
+	learn(looker, sight);
+}
+
+bool zs_look_wants(const struct zs_looker *looker, const struct zs_sight *sight)
+{
+	bool on_heap = looker->layout->CallInfo_func != ZS_ABSENT;
+	const struct zs_entry *frames = on_heap ? sight->frames : sight->entries;
+	for (uint32_t i = 0, n = on_heap ? sight->nframes : sight->n; i < n; i++)
+		if (wanted(looker, &frames[i]))
+			return true;
+	return false;
+}
+
+void zs_look_enough(struct zs_looker *looker, struct zs_sight *sight)
+{
+	sight->same = sight->n;
 	learn(looker, sight);
 }

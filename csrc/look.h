@@ -29,7 +29,7 @@ struct zs_sight {
 	bool truncated;
 };
 
-enum { ZS_WINDOW_BLOCKS = 4096, ZS_RECENT = 4 };
+enum { ZS_WINDOW_BLOCKS = 4096, ZS_RECENT = 8 };
 
 struct zs_looker {
 	struct zs_reader *reader;
@@ -39,7 +39,7 @@ struct zs_looker {
 	// Where things were last time: read along with the header, used where they still are there.
 	uint64_t entries_at, frames_at;
 	uint32_t guess;
-	uint64_t recent[ZS_RECENT]; // until Zeek 8.0: the innermost frames of the last looks, the latest first
+	uint64_t recent[ZS_RECENT]; // until Zeek 8.0: the frames of the last looks, the latest first
 	uint32_t nrecent;
 	uint64_t window_low, window_high; // from Zeek 8.1 on: the part of the C++ stack where frames lie
 	uint16_t blocks[ZS_WINDOW_BLOCKS]; // how often they were seen in each block of it, counted from the top
@@ -61,5 +61,9 @@ int zs_look_first(struct zs_looker *looker, struct zs_sight *ret, struct zs_erro
 // else it has asked for, and then given to zs_look_second.
 void zs_look_ask_second(struct zs_looker *looker, struct zs_sight *sight);
 void zs_look_second(struct zs_looker *looker, struct zs_sight *sight);
+// Whether a second look could find frames that the first has not.
+bool zs_look_wants(const struct zs_looker *looker, const struct zs_sight *sight);
+// Instead of a second look, where nothing more is to be known.
+void zs_look_enough(struct zs_looker *looker, struct zs_sight *sight);
 
 #endif

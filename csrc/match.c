@@ -17,6 +17,8 @@ uint32_t zs_match_frames(struct zs_walker *walker)
 	struct zs_sight *s = &w->sight;
 	uint32_t left = s->nframes;
 	bool first = true;
+	for (uint32_t i = 0; i < s->n; i++)
+		s->entries[i].copy.got = false;
 	for (uint32_t i = s->n; i-- > 0;) {
 		if (zs_kind_of(w, i) == ZS_KIND_BIF)
 			continue;

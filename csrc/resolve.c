@@ -105,9 +105,15 @@ int zs_ask_func(struct zs_resolver *resolver, struct zs_gather *gather, uint64_t
 	struct zs_func_entry *entry = &resolver->funcs[*value - 1];
 	if (entry->round != resolver->round) {
 		entry->round = resolver->round;
-		entry->span = zs_gather_add(gather, addr, resolver->func_size);
 		uint32_t nbodies = entry->func ? resolver->source.interner->funcs[entry->func].nbodies : 0;
 		bool due = !resolver->now_ns || resolver->now_ns - entry->compared_ns > COMPARE_BODIES_NS;
+		bool fresh = entry->func && entry->lasting && entry->checked_ns && resolver->now_ns - entry->checked_ns < COMPARE_NS;
+		entry->bodies_span = -1;
+		if (fresh && !(nbodies && due)) {
+			entry->span = NO_NEED;
+			return (int)*value - 1;
+		}
+		entry->span = zs_gather_add(gather, addr, resolver->func_size);
 		entry->bodies_span = nbodies && due ? zs_gather_add(gather, entry->bodies_begin, nbodies * body_size(resolver)) : -1;
 	}
 	return (int)*value - 1;
@@ -128,7 +134,7 @@ int zs_ask_node(struct zs_resolver *resolver, struct zs_gather *gather, uint64_t
 	struct zs_node_entry *entry = &resolver->nodes[*value - 1];
 	if (entry->round != resolver->round) {
 		entry->round = resolver->round;
-		if (entry->location && resolver->now_ns && resolver->now_ns - entry->compared_ns < COMPARE_NS) {
+		if (entry->compared_ns && resolver->now_ns - entry->compared_ns < COMPARE_NS) {
 			entry->obj_span = NO_NEED;
 			return (int)*value - 1;
 		}
@@ -147,6 +153,17 @@ static void make_check(const struct zs_resolver *resolver, const unsigned char *
 	memcpy(ret + 16, object + l->Func_type, 8);
 	memcpy(ret + 24, object + l->Func_kind, (size_t)l->sizeof_Func_kind);
 	memcpy(ret + 32, object + l->Func_name, zs_string_size(l->stdlib));
+}
+
+// Whether a name is one that a script can give. Lambdas have others, with a < or a blank or a -.
+static bool is_global(const struct zs_interner *interner, uint32_t name)
+{
+	const struct zs_string *s = &interner->strings[name];
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:";
+	for (uint32_t i = 0; i < s->len; i++)
+		if (!memchr(letters, interner->bytes[s->start + i], sizeof letters - 1))
+			return false;
+	return s->len > 0;
 }
 
 // Sets entry->func from the object's bytes; 0 if they cannot be a Func. Negative when the target is lost.
@@ -188,11 +205,13 @@ static int make_func(struct zs_resolver *resolver, struct zs_func_entry *entry, 
 	entry->func = zs_intern_func(resolver->source.interner, &func, resolver->bodies);
 	entry->bodies_begin = zs_load64(object + l->Func_bodies);
 	entry->compared_ns = resolver->now_ns;
+	entry->lasting = is_global(resolver->source.interner, func.name);
 	make_check(resolver, object, entry->check);
 	// What could not be read now may be readable at the next look.
 	if (resolver->holes != holes && entry->tries < TRIES) {
 		entry->tries++;
 		memset(entry->check, 0xff, sizeof entry->check);
+		entry->lasting = false;
 	}
 	return ZS_OK;
 }
@@ -223,10 +242,13 @@ int zs_take_func(struct zs_resolver *resolver, const struct zs_gather *gather, i
 		return ZS_OK;
 	struct zs_func_entry *entry = &resolver->funcs[index];
 	const unsigned char *object = zs_gathered(gather, entry->span);
+	if (entry->span == NO_NEED)
+		*ret = entry->func;
 	if (!object)
 		return ZS_OK;
 	unsigned char check[sizeof entry->check] = { 0 };
 	make_check(resolver, object, check);
+	entry->checked_ns = resolver->now_ns;
 	if (!entry->func || memcmp(check, entry->check, sizeof check) != 0 || !same_bodies(resolver, entry, gather)) {
 		int rc = make_func(resolver, entry, object, error);
 		if (rc < 0)
@@ -256,6 +278,7 @@ int zs_take_node(struct zs_resolver *resolver, const struct zs_gather *gather, i
 		entry->place = (struct zs_place){ 0 };
 		entry->callee_known = false;
 		entry->callee = 0;
+		entry->compared_ns = location ? 0 : resolver->now_ns; // some have no place in a script
 		if (!zs_plausible(location) || size > sizeof entry->check)
 			return ZS_OK;
 		uint32_t holes = resolver->holes;
@@ -267,7 +290,7 @@ int zs_take_node(struct zs_resolver *resolver, const struct zs_gather *gather, i
 			return rc;
 		entry->location = resolver->holes == holes ? location : 0; // else it is looked at anew
 	}
-	entry->compared_ns = resolver->now_ns;
+	entry->compared_ns = entry->location ? resolver->now_ns : 0;
 	*ret = entry->place;
 	return ZS_OK;
 }

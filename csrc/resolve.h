@@ -1,7 +1,7 @@
 // From addresses of Zeek's objects to what they are: functions (with their bodies) and places in scripts. Results are
 // cached by address; before a cached result is used, the bytes it was made from are compared again, for functions of
-// lambdas come and go by the thousand. The syntax tree changes so rarely that its nodes are compared once in 20 ms, and a
-// function's bodies, which ZAM replaces when it compiles them, once in a second.
+// lambdas come and go by the thousand. The syntax tree and functions that globals name change so rarely that they are
+// compared once in 20 ms, and a function's bodies, which ZAM replaces when it compiles them, once in a second.
 #ifndef ZS_RESOLVE_H
 #define ZS_RESOLVE_H
 
@@ -16,6 +16,8 @@ struct zs_func_entry {
 	int span;            // of its bytes in that round's gather
 	int bodies_span;     // of its bodies, where they are compared in that round
 	uint64_t bodies_begin, compared_ns; // where they are, and when they were compared last
+	uint64_t checked_ns; // when its own bytes were compared last; 0 if they have to be again
+	bool lasting;        // it has the name of a global, and so stays where it is
 	unsigned char check[96]; // the bytes of kind, bodies, type and name that it was made from
 };
 

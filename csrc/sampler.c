@@ -128,38 +128,24 @@ static void count(struct zs_stats *stats, const struct zs_run *sample, const str
 	stats->stale += look->stale;
 }
 
-// Whether the thread was on the CPU, or waiting for one, at the look. Reading the state also tells whether another program
-// has taken the place of the one we know. It is read with every kind of stack alike: scripts block too.
-static int was_running(struct zs_sampler *s, const struct zs_hold *hold, const struct zs_look *look, bool *ret,
-                       struct zs_error *error)
-{
-	struct zs_state state;
-	*ret = hold->running == ZS_RUNNING;
-	if (hold->running != ZS_RUNNING_UNKNOWN && !(look->flags & ZS_UNREADABLE))
-		return ZS_OK;
-	int rc = zs_task_state(&s->task, &state, error);
-	if (hold->running == ZS_RUNNING_UNKNOWN)
-		*ret = rc >= 0 && state.state == 'R';
-	return rc;
-}
-
 // What the walk saw of the target it was meant for, at the moment now. known: its times, where there was no walk since they
 // were read; else NULL.
 static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, const struct zs_look *look,
                 const struct zs_times *known, struct zs_error *error)
 {
 	struct zs_times times = known ? *known : (struct zs_times){ 0 };
-	bool running;
+	bool running = hold->running == ZS_RUNNING;
 	int rc = known ? ZS_OK : zs_task_times(&s->task, &times, error);
 	uint64_t spent = rc >= 0 && times.cpu_ns > s->cpu_ns ? times.cpu_ns - s->cpu_ns : 0;
-	if (rc >= 0)
-		rc = was_running(s, hold, look, &running, error);
+	struct zs_state state;
+	if (rc >= 0 && look->flags & ZS_UNREADABLE) // another program may have taken its place
+		rc = zs_task_state(&s->task, &state, error);
 	if (rc < 0)
 		return rc;
 	s->cpu_ns = times.cpu_ns;
 	bool same = times.slices && times.slices == s->slices;
 	s->unchanged = s->blocked && same;
-	s->blocked = !running && (hold->running == ZS_RUNNING_UNKNOWN || same); // as its state said after slices was read
+	s->blocked = !running && hold->before.slices == times.slices; // and was all the time since its state was read
 	s->slices = times.slices;
 	s->pending_cpu_ns += spent;
 	uint64_t waited = times.waited_ns > s->waited_ns ? times.waited_ns - s->waited_ns : 0;
@@ -171,6 +157,7 @@ static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, 
 	sample.flags = look->flags | (running ? ZS_ON_CPU : 0u) | (moved ? ZS_TORN : 0u);
 	s->last_ns = now;
 	s->stats.cpu_ns += spent;
+	s->stats.seen_ns += running ? sample.wall_ns : 0;
 	if (!s->stats.samples)
 		s->stats.started_ns = now;
 	s->stats.last_ns = now;
@@ -181,17 +168,16 @@ static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, 
 
 int zs_sampler_look(struct zs_sampler *s, struct zs_error *error)
 {
-	struct zs_hold hold = { .running = ZS_RUNNING_UNKNOWN };
-	struct zs_times times;
+	struct zs_hold hold = { .running = ZS_BLOCKED };
 	uint64_t now = zs_now_ns();
-	int rc = zs_task_times(&s->task, &times, error);
-	bool asleep = rc >= 0 && s->unchanged && times.slices == s->slices; // since it was seen blocked, and walked then
-	if (asleep)
-		hold.running = ZS_BLOCKED;
-	else if (rc >= 0)
+	int rc = zs_task_times(&s->task, &hold.before, error);
+	bool asleep = rc >= 0 && s->unchanged && hold.before.slices == s->slices; // since it was seen blocked, and walked then
+	if (rc >= 0 && !asleep)
+		rc = zs_engine_running(&s->task, &hold.running, error);
+	if (rc >= 0 && !asleep)
 		rc = zs_walk(s->walker, &s->last, error);
 	if (rc >= 0)
-		rc = take(s, now, &hold, &s->last, asleep ? &times : NULL, error);
+		rc = take(s, now, &hold, &s->last, asleep ? &hold.before : NULL, error);
 	if (rc >= 0)
 		s->stats.cost[cost_bucket(zs_now_ns() - now)]++;
 	return rc;

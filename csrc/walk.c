@@ -55,9 +55,9 @@ static void ask(struct zs_walker *w)
 {
 	struct zs_resolver *r = &w->resolver;
 	// Until Zeek 8.0 it takes the functions to tell whose frame is whose, but the line wanted is that of one on top.
-	for (uint32_t k = 0, n = w->sight.nframes; k < 2 && k < n; k++)
-		if (w->sight.frames[n - 1 - k].copy.got)
-			zs_ask_node(r, &w->gather, w->sight.frames[n - 1 - k].copy.next_stmt);
+	for (uint32_t k = 0, n = w->sight.nframes; k < ZS_TOP && k < n; k++)
+		if (w->top_index[k] < 0 && w->sight.frames[n - 1 - k].copy.got)
+			w->top_index[k] = zs_ask_node(r, &w->gather, w->sight.frames[n - 1 - k].copy.next_stmt);
 	for (uint32_t i = 0; i < w->sight.n; i++) {
 		struct zs_decoded *d = &w->decoded[i];
 		const struct zs_entry *e = &w->sight.entries[i];
@@ -146,6 +146,12 @@ static uint32_t make_frame(struct zs_walker *w, uint32_t i, uint32_t *flags)
 
 static int take(struct zs_walker *w, struct zs_error *error)
 {
+	struct zs_place unused;
+	for (uint32_t k = 0; k < ZS_TOP; k++) { // so that they are known the next time
+		int rc = zs_take_node(&w->resolver, &w->gather, w->top_index[k], &unused, error);
+		if (rc < 0)
+			return rc;
+	}
 	for (uint32_t i = 0; i < w->sight.n; i++) {
 		struct zs_decoded *d = &w->decoded[i];
 		int rc = zs_take_func(&w->resolver, &w->gather, d->func_index, &d->func, error);
@@ -159,24 +165,52 @@ static int take(struct zs_walker *w, struct zs_error *error)
 	return ZS_OK;
 }
 
+// Whether the first look is enough: all that the entries refer to is known and needs not be compared again, and their
+// parts, which were copied one after the other, belong together.
+static int is_enough(struct zs_walker *w, bool *ret, struct zs_error *error)
+{
+	*ret = false;
+	if (w->gather.n || w->sight.truncated || zs_look_wants(&w->looker, &w->sight))
+		return ZS_OK;
+	int rc = take(w, error);
+	if (rc < 0 || (zs_has_funcs(w) && zs_match_frames(w) > 0))
+		return rc < 0 ? rc : ZS_OK;
+	ask(w);
+	if (w->gather.n)
+		return ZS_OK;
+	for (uint32_t i = 0; i < w->sight.n; i++)
+		if (!w->decoded[i].func || !(zs_has_funcs(w) || w->decoded[i].agreed))
+			return ZS_OK;
+	*ret = true;
+	return take(w, error);
+}
+
 // Everything the sight's entries refer to; *unmatched as zs_match_frames says.
 static int resolve(struct zs_walker *w, uint32_t *unmatched, struct zs_error *error)
 {
 	struct zs_sight *s = &w->sight;
 	for (uint32_t i = 0; i < s->n; i++)
 		w->decoded[i] = (struct zs_decoded){ .func_index = -1, .call_index = -1, .stmt_index = -1 };
+	for (uint32_t k = 0; k < ZS_TOP; k++)
+		w->top_index[k] = -1;
 	zs_gather_reset(&w->gather);
 	zs_resolver_begin(&w->resolver, w->target.pid ? zs_now_ns() : 0);
 	int rc = zs_has_funcs(w) ? ZS_OK : zs_compare_copies(w, error);
 	if (rc < 0)
 		return rc;
 	ask(w);
+	*unmatched = 0;
+	bool enough;
+	rc = is_enough(w, &enough, error);
+	if (rc < 0 || enough) {
+		zs_look_enough(&w->looker, s);
+		return rc < 0 ? rc : ZS_OK;
+	}
 	zs_look_ask_second(&w->looker, s);
 	rc = zs_gather_read(&w->gather, w->reader, error);
 	if (rc < 0)
 		return rc;
 	zs_look_second(&w->looker, s);
-	*unmatched = 0;
 	if (zs_has_funcs(w)) {
 		rc = take(w, error);
 		if (rc < 0)

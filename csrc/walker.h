@@ -6,7 +6,7 @@
 #include "look.h"
 #include "resolve.h"
 
-enum { ZS_MAX_FLOOR = 64 };
+enum { ZS_MAX_FLOOR = 64, ZS_TOP = 2 };
 
 struct zs_decoded { // of one entry
 	int func_index, call_index, stmt_index; // in the resolver's round
@@ -26,6 +26,7 @@ struct zs_walker {
 	struct zs_gather gather;
 	struct zs_sight sight;
 	struct zs_decoded decoded[ZS_MAX_DEPTH];
+	int top_index[ZS_TOP]; // in the resolver's round: what the frames on top execute, the innermost first
 	uint32_t frame_ids[ZS_MAX_DEPTH];
 	// Entries at the bottom that were proven stale; nothing pops them, so they stay stale while they stay.
 	struct zs_entry floor[ZS_MAX_FLOOR];

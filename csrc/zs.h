@@ -275,6 +275,7 @@ struct zs_stats {
 	uint64_t reads, read_bytes;           // of the target's memory
 	uint64_t overflow;                    // stacks not kept because the definitions were full
 	uint64_t cpu_ns;                      // on-CPU time of the target's main thread while sampling
+	uint64_t seen_ns;                     // wall time of the samples that found it on the CPU, or waiting for one
 	uint64_t waited_ns;                   // time it was ready to run and had no CPU
 	uint64_t started_ns, last_ns;         // first and last sample
 	uint64_t undispatched;                // dispatches seen at least twice that found no room in their batch

@@ -119,7 +119,7 @@ cdef extern from "zs.h" nogil:
     struct zs_stats:
         uint64_t samples, script, core, idle, torn, unreadable, lineless, truncated, stale, missed
         uint32_t realtime
-        uint64_t reads, read_bytes, overflow, cpu_ns, waited_ns, started_ns, last_ns, undispatched
+        uint64_t reads, read_bytes, overflow, cpu_ns, seen_ns, waited_ns, started_ns, last_ns, undispatched
         uint32_t cost[256]
 
     uint64_t zs_cost_ns(uint32_t bucket)

@@ -354,7 +354,7 @@ cdef class Sampler:
             "samples": s.samples, "script": s.script, "core": s.core, "idle": s.idle, "torn": s.torn,
             "unreadable": s.unreadable, "lineless": s.lineless, "truncated": s.truncated, "stale": s.stale,
             "missed": s.missed, "reads": s.reads, "read_bytes": s.read_bytes, "overflow": s.overflow, "cpu_ns": s.cpu_ns,
-            "waited_ns": s.waited_ns, "undispatched": s.undispatched,
+            "waited_ns": s.waited_ns, "seen_ns": s.seen_ns, "undispatched": s.undispatched,
             "realtime": bool(s.realtime), "started_ns": s.started_ns, "last_ns": s.last_ns,
             "cost": [s.cost[i] for i in range(ZS_HISTOGRAM)],
         }

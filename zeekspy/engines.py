@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ ENOUGH = 100
 """Script stacks below which a share says little."""
 TOLERATED = 0.1
 """Of the script stacks, not wholly decoded: more, and auto stops the target for each look instead."""
+LONG_TRIAL_S = 4.0
+"""Seconds of sampling after which auto looks at how much CPU time went unseen."""
+UNSEEN = 0.1
+"""Of the CPU time: more, and auto looks from the target's own CPU instead."""
+SIGMA = 3.0
+"""Standard errors that it must exceed what sampling brings by chance."""
 GENTLE_HZ = 250.0
 """Auto does not make a target pay for exact stacks at higher rates: a stop costs it tens of microseconds."""
 ZEEKS = frozenset(("zeek", "bro"))
@@ -81,6 +88,27 @@ def reconsider(choice: Choice, cpus: Cpus, script: int, undecoded: int) -> Choic
     if choice.fallback == "ptrace":
         share += f", and CPU {cpus.target}, where the target runs, is not open to zeekspy"
     return Choice(choice.fallback, share)
+
+
+def unseen(cpu_s: float, seen_s: float, wall_s: float, samples: int) -> float:
+    """The share of the main thread's CPU time in which samples found it blocked; 0 while that may be chance.
+
+    ``seen_s`` is the time that the samples stand for which found it running. Where there are few CPUs, a look from
+    another than the target's takes that one from a thread of the target's, and what then waits for that thread, for a
+    lock it holds, is seen waiting more often than it does.
+    """
+    if cpu_s <= 0 or wall_s <= 0 or samples < ENOUGH:
+        return 0.0
+    busy = min(cpu_s / wall_s, 1.0)
+    hidden, error = cpu_s - seen_s, math.sqrt(busy * (1 - busy) / samples) * wall_s
+    return hidden / cpu_s if hidden > SIGMA * error else 0.0
+
+
+def uncover(choice: Choice, share: float) -> Choice | None:
+    """What auto goes on with when that ``share`` of the CPU time goes unseen, None for the same."""
+    if choice.fallback != "preempt" or share <= UNSEEN:
+        return None
+    return Choice("preempt", f"looks from another CPU kept the target waiting: {100 * share:.0f} % of its work unseen")
 
 
 def look(pid: int) -> Cpus:

@@ -296,13 +296,17 @@ class Session:
         self._stack_check.verdict()
 
     def _reconsider(self) -> None:
-        """After the first second, once: whether ``auto`` goes on with another engine."""
+        """After the first seconds: whether ``auto`` goes on with another engine."""
         _, script, unreadable, _, _, started_ns, last_ns = self._sampler.counts()
-        if self.choice.fallback is None or last_ns - started_ns < engines.TRIAL_S * 1e9:
+        tried_s = (last_ns - started_ns) / 1e9
+        if self.choice.fallback is None or tried_s < engines.TRIAL_S:
             return
         other = engines.reconsider(self.choice, self._cpus, script, unreadable)
-        self.choice = replace(self.choice, fallback=None)
+        if other is None and tried_s >= engines.LONG_TRIAL_S:
+            other = engines.uncover(self.choice, _unseen(self._sampler.stats()))
+            self.choice = replace(self.choice, fallback=None)
         if other is not None:
+            self.choice = replace(self.choice, fallback=None)
             with suppress(AccessDenied):  # another process traces it: no reason to end
                 self._sampler.use(other.engine)
                 self.choice = other
@@ -326,6 +330,7 @@ class Session:
             **{k: c[k] for k in ("samples", "script", "core", "idle", "torn", "stale", "unreadable", "missed")},
             "cpu_s": round(c["cpu_ns"] / 1e9, 6),
             "waited_s": round(c["waited_ns"] / 1e9, 6),
+            "unseen": round(_unseen(c), 4) if self.choice.engine == "nonblocking" else 0.0,
             "profiler_cpu_s": round(own_cpu() - self._cpu_at_start, 6),
             "sample_us": quantiles(c["cost"]),
             "reads_per_sample": round(reads, 3),
@@ -334,6 +339,11 @@ class Session:
             "overflow": c["overflow"],
             "layout_unproven": self._stack_check.unproven,
         }
+
+
+def _unseen(counters: dict[str, Any]) -> float:
+    wall_s = (counters["last_ns"] - counters["started_ns"]) / 1e9
+    return engines.unseen(counters["cpu_ns"] / 1e9, counters["seen_ns"] / 1e9, wall_s, counters["samples"])
 
 
 def quantiles(histogram: list[int]) -> dict[str, float]:

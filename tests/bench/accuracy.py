@@ -28,9 +28,9 @@ thread that waits for a CPU. Depth and function (the innermost, BiFs too) are co
 variation distance (TVD: the part of the samples that would have to be elsewhere), beside what two samplers
 without any bias have by chance. *Flags* are functions whose shares of all on-CPU samples differ by more than 2
 standard errors: by chance 4.6 % of those tested (expected {FEW} times or more). *Busy* is the time that our
-samples take for on-CPU over what the kernel accounted (1: right). *Whole*: of the stacks, every frame and line
-decoded. The last row is a second in-kernel sampler in place of ours: what this comparison shows when there is
-nothing to find.
+samples take for on-CPU over what the kernel accounted (1: right; less where looking takes a CPU from threads
+that the main thread waits for). *Whole*: of the stacks, every function known; *lines*: and every line. The last
+row is a second in-kernel sampler in place of ours: what this comparison shows when there is nothing to find.
 """
 
 
@@ -42,6 +42,8 @@ class Seen:
     function: Counter[str] = field(default_factory=Counter)
     cpu_ns: Counter[str] = field(default_factory=Counter)
     wall_ns: int = 0
+    cpu_s: float = 0.0
+    """As the kernel accounted it."""
 
     def add(self, depth: int, function: str, n: int, cpu_ns: int = 0) -> None:
         self.depth[depth] += n
@@ -107,6 +109,7 @@ def one_run(zeek: Path, engine: str, theirs: Seen, ours: Seen, stats: Counter[st
             found.finish()
             profile = found.profile
             stats.update({k: v for k, v in found.stats().items() if isinstance(v, int)})
+            ours.cpu_s += found.stats()["cpu_s"]
         maps = kernel.stop()
         names = resolve(attachment, {f for m in maps.values() for _, f in m})
     for which, seen in (("s", theirs), ("t", ours)):
@@ -150,7 +153,7 @@ def measure(quick: bool) -> Section:
             "depth TVD",
             "chance",
         ]
-        head += ["function TVD", "chance", "flags", "whole"]
+        head += ["function TVD", "chance", "flags", "whole", "lines"]
         title = f"Zeek {runs.version(zeek)}, {runs.load_name()}, runs of each: {repeats}"
         body += f"### {title}\n\n{page.table(head, rows)}\n{told}\n"
     return Section("Accuracy", MEANING, body)
@@ -165,11 +168,14 @@ def compare(engine: str, ours: Seen, theirs: Seen, stats: Counter[str]) -> tuple
     function = distance(without_core(ours.function), without_core(theirs.function))
     tested = flags(ours, theirs)
     flagged = [t for t in tested if abs(t[0]) > 2]
-    whole = 1 - (stats["unreadable"] + stats["lineless"]) / max(1, stats["script"])
+    whole, lines = (1 - stats[k] / max(1, stats["script"]) for k in ("unreadable", "lineless"))
     row = [engine, f"{n}", f"{m}", f"{100 * x:.1f} %", f"{100 * cpu:.1f} %", f"{100 * y:.1f} %", f"{100 * error:.1f} %"]
-    row += [f"{ours.wall_ns / ours.cpu_ns.total():.2f}" if ours.wall_ns else ""]
+    row += [f"{ours.wall_ns / 1e9 / ours.cpu_s:.2f}" if ours.wall_ns else ""]
     row += [f"{d:.3f}" for d in (*depth, *function)]
-    row += [f"{len(flagged)} of {len(tested)}", "" if engine == CONTROL else f"{100 * whole:.2f} %"]
+    row += [
+        f"{len(flagged)} of {len(tested)}",
+        *("" if engine == CONTROL else f"{100 * x:.2f} %" for x in (whole, lines)),
+    ]
     if engine == CONTROL:
         return row, ""
     told = page.verdict(

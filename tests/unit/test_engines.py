@@ -70,6 +70,23 @@ def test_the_first_second(script: int, undecoded: int, changes: bool, reachable:
     assert engines.reconsider(Choice("nonblocking", "asked for"), machine, script, undecoded) is None
 
 
+def test_work_that_looks_do_not_see() -> None:
+    """10 s at 100 Hz, half of them busy: chance hides 0.16 s (one standard error)."""
+    assert engines.unseen(5.0, 5.0, 10.0, 1000) == 0
+    assert engines.unseen(5.0, 4.6, 10.0, 1000) == 0
+    assert engines.unseen(5.0, 4.0, 10.0, 1000) == pytest.approx(0.2)
+    assert engines.unseen(5.0, 0.0, 10.0, engines.ENOUGH - 1) == 0
+    assert engines.unseen(0.0, 0.0, 10.0, 1000) == 0
+    begun = engines.choose("auto", cpus({0, 1}, 0), 100)
+    other = engines.uncover(begun, 0.2)
+    assert other is not None
+    assert (other.engine, other.fallback) == ("preempt", None)
+    assert "20 % of its work unseen" in other.reason
+    assert engines.uncover(begun, engines.UNSEEN) is None
+    assert engines.uncover(engines.choose("auto", cpus({0, 1}, 0, reachable=False), 100), 0.2) is None
+    assert engines.uncover(Choice("nonblocking", "asked for"), 0.2) is None
+
+
 def test_what_this_machine_says() -> None:
     ours = os.sched_getaffinity(0)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 MANY = 32
+WARN_UNSEEN = 0.05
 """Targets that memory and CPU are shared out for at least, where more may come."""
 ENGINES = ("nonblocking", "preempt")
 """What auto may choose for targets that come later."""
@@ -266,6 +267,11 @@ def summary(profile: Profile, sessions: list[Session]) -> list[str]:
             lines.append(
                 f"  the rate was lowered to {c['hz_lowered_to']:.4g} Hz: sampling cost more than it may (--max-cpu) or "
                 "could not keep up"
+            )
+        if c["unseen"] > WARN_UNSEEN:
+            lines.append(
+                f"  warning: {100 * c['unseen']:.0f} % of its CPU time was not seen: looking took a CPU from threads "
+                "that it waited for. One CPU more, or --engine preempt, shows it right"
             )
         if not c["samples"]:
             lines.append("  no samples: the recording ended before the first one was due")

@@ -187,7 +187,7 @@ def _legend(meta: dict[str, Any]) -> Iterator[str]:
             known(("engine", "engine: {}"), ("hz_asked", "asked {} Hz"), ("hz_achieved", "achieved {} Hz")),
             known(("engine_reason", "why this engine: {}")),
             known(*((key, f"{key} {{}}") for key in ("samples", "script", "core", "idle"))),
-            known(*((key, f"{key} {{}}") for key in ("torn", "stale", "unreadable", "lineless", "missed"))),
+            known(*((key, f"{key} {{}}") for key in ("torn", "stale", "unreadable", "lineless", "missed", "unseen"))),
         ),
     )
 

@@ -71,7 +71,7 @@ class Stalling:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        _first(self.process)
+        _first(self.process, 1)
         threading.Thread(target=self._listen, daemon=True).start()
         if not self.ready.wait(STARTS_S):
             self.stop()
@@ -98,10 +98,10 @@ class Stalling:
                 self.ready.set()
 
 
-def _first(process: subprocess.Popen[Any]) -> None:
+def _first(process: subprocess.Popen[Any], priority: int) -> None:
     """What else this machine does is neither to stall a Zeek nor to blind its watch."""
     with suppress(PermissionError):
-        os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(priority))
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def watched(zeek: Path, folder: Path, trials: int, seconds: float | None = None)
         str(folder / "out"),
     ]
     watch = subprocess.Popen(command)
-    _first(watch)
+    _first(watch, 20)
     try:
         yield stalling
         time.sleep(AFTER_S + 1.5)

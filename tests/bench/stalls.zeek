@@ -62,10 +62,19 @@ event Stalls::stall()
 	schedule double_to_interval((pause + rand(chance)) / 1000.0) { Stalls::stall() };
 	}
 
+event Stalls::begin()
+	{
+	# What is scheduled before there is a network time, happens as soon as there is one.
+	if ( time_to_double(network_time()) == 0.0 )
+		schedule 10msec { Stalls::begin() };
+	else
+		schedule double_to_interval((first + rand(chance)) / 1000.0) { Stalls::stall() };
+	}
+
 event zeek_init() &priority=-1000
 	{
 	left = trials;
 	say("ready");
 	if ( trials > 0 )
-		schedule double_to_interval((first + rand(chance)) / 1000.0) { Stalls::stall() };
+		schedule 10msec { Stalls::begin() };
 	}

@@ -28,7 +28,8 @@ class Made:
         self.profile = Profile(period_ns=10 * MS)
         self.tap: Callable[..., None] | None = None
         self.ended: str | None = None
-        self.hz, self.lowered_to = 100.0, None
+        self.hz = 100.0
+        self.lowered_to: float | None = None
         target = SimpleNamespace(pid=pid, version="9.1", exe="/zeek", build_id="ab", symbols={})
         self.attachment = SimpleNamespace(target=target, memory=None)
 
@@ -254,3 +255,17 @@ def test_a_source_that_fails_is_said_once(monkeypatch: pytest.MonkeyPatch) -> No
         "packet drops are known again: stats.log answers",
         "packet drops are not known: again",
     ]
+
+
+def test_a_lowered_rate_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(monkeypatch)
+    for rate in (None, 12.5, 12.5, None):
+        host.sessions[0].lowered_to = rate
+        host.go(0.2)
+    lowered, raised = host.said
+    assert lowered.startswith("worker-1: the rate was lowered to 12.5 Hz")
+    assert raised == "worker-1: the rate was raised again"
+    host.sessions[0].lowered_to = 12.5
+    found = host.watching.status(5.0)
+    assert found is not None
+    assert "worker-1: sampled 12.5 times a second, not 100" in status.shown(found, found["time"])

@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from zeekspy.cli.stop import Stop
     from zeekspy.discovery import Node
+    from zeekspy.follow import Follower
     from zeekspy.rolling.grammar import Expression
     from zeekspy.rolling.keeper import Keeper
     from zeekspy.rolling.watching import Settings
@@ -39,6 +41,8 @@ examples:
   zeekspy watch --status /var/tmp/captures
   zeekspy report /var/tmp/captures
 """
+AGAIN_S = 300.0
+"""After which the rate that was asked for is tried again, where it was lowered: the machine may have been busy then."""
 SIZES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -189,8 +193,7 @@ def _watch(
         _note(f"not confined: {confinement.why}")
     error: Exception | None = None
     try:
-        newcomers = follower.newcomers if follower is not None else None
-        for _ in session.run(sessions, args.duration, args.max_cpu, newcomers=newcomers):
+        for _ in _polls(args, sessions, follower):
             watching.look(sessions, dict(keeper.readings), dict(keeper.failures), signalled.take())
             status = watching.status(time.monotonic())
             if status is not None:
@@ -198,6 +201,8 @@ def _watch(
             _say(keeper)
             for note in follower.notes() if follower is not None else ():
                 _note(note)
+            if args.follow:  # there may be any number of them in a week
+                _let_go(sessions)
             if keeper.gone:
                 raise FileError("the process that writes the captures has ended", "Start zeekspy watch again.")
             if stop.asked():
@@ -211,6 +216,32 @@ def _watch(
             follower.stop()
         watching.finish("the watch ended")
     return sessions, error
+
+
+def _polls(args: argparse.Namespace, sessions: list[Session], follower: Follower | None) -> Iterator[None]:
+    """After each poll. Where the rate was lowered, the one that was asked for is tried again after a while."""
+    from zeekspy import session
+
+    end = None if args.duration is None else time.monotonic() + args.duration
+    newcomers = follower.newcomers if follower is not None else None
+    while True:
+        left = None if end is None else max(0.001, end - time.monotonic())
+        for elapsed in session.run(sessions, left, args.max_cpu, newcomers=newcomers):
+            yield
+            if elapsed >= AGAIN_S and any(s.lowered_to is not None for s in sessions):
+                break
+        else:
+            return
+        for s in sessions:
+            if s.ended is None and s.lowered_to is not None:
+                s.lower_hz(s.hz)
+                s.lowered_to = None
+
+
+def _let_go(sessions: list[Session]) -> None:
+    for s in [s for s in sessions if s.ended is not None]:
+        _note(f"{dict(s.labels).get('node', 'zeek')}, pid {s.attachment.target.pid}: {s.ended}")
+        sessions.remove(s)
 
 
 def _sources(settings: Settings, keeper: Keeper) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -71,6 +72,8 @@ def source(text: str) -> Source:
     if "://" in text:
         if not text.startswith(("http://", "https://")):
             raise UsageError(f"{text!r} is no address of metrics", "As in http://127.0.0.1:9991/metrics.")
+        if find_spec("prometheus_client") is None:
+            raise UsageError("metrics need the package prometheus_client of Python", "pip install 'zeekspy[serve]'")
         return Metrics(text)
     if not text:
         raise UsageError("--drops-from needs an address, a file or command:COMMAND", "See zeekspy watch --help.")

@@ -63,6 +63,9 @@ def _lines(status: dict[str, Any], now: float) -> list[str]:
     rows = [tuple(map(printable, row)) for row in rows]  # type: ignore[misc]
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
     lines += ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    for node in status.get("nodes", []):
+        if node["hz"] < status["hz"]:
+            lines.append(printable(f"{node['node']}: sampled {node['hz']:.4g} times a second, not {status['hz']:g}"))
     for source in status.get("sources", []):
         said = source["error"] or ("has not answered yet" if source["age_s"] is None else f"{source['age_s']} s ago")
         lines.append(printable(f"drops from {source['source']}: {said}"))

@@ -144,6 +144,8 @@ class Node:
         self._recent: dict[Condition, float] = {}
         self.pending: _Pending | None = None
         self.captures = 0
+        self.lowered_to: float | None = None
+        """The lowered rate that was last spoken of."""
         session.tap = self.take
 
     def take(self, batch: Batch, stacks: Sequence[Stack], stack_of: Callable[[int], Stack]) -> None:
@@ -263,6 +265,7 @@ class Node:
             "version": self.session.attachment.target.version,
             "samples": samples,
             "missed": missed,
+            "hz": self.session.lowered_to or self.session.hz,
             "captures": self.captures,
             "pending": self.pending is not None,
             "runs": len(self._ring),
@@ -304,6 +307,7 @@ class Watching:
         readings, failures = readings or {}, failures or {}
         self._say_failures(failures)
         for node in list(self._nodes.values()):
+            self._say_rate(node)
             gone = node.session.ended
             for fired in node.look(now_ns, self._clock, readings, failures, signalled):
                 for one in self._nodes.values() if self._settings.all_nodes else [node]:
@@ -346,6 +350,14 @@ class Watching:
         if window is not None:
             self.captures += 1
             self._keep(window)
+
+    def _say_rate(self, node: Node) -> None:
+        lowered = node.session.lowered_to
+        if lowered != node.lowered_to:
+            node.lowered_to = lowered
+            why = "sampling cost more than it may (--max-cpu) or could not keep up"
+            what = "raised again" if lowered is None else f"lowered to {lowered:.4g} Hz: {why}"
+            self._note(f"{node.name}: the rate was {what}")
 
     def _say_failures(self, failures: Mapping[int, str]) -> None:
         for number, why in failures.items():

@@ -38,6 +38,11 @@ def test_a_condition(text: str) -> None:
     assert parse(str(found)) == found
 
 
+def test_what_is_shown_is_as_people_write_it() -> None:
+    for text in ("stall>200ms", "rss>4GB", "rss>+500MB/60s", "cpu>90%/10s", "drops>100/s", "lag>2s", "rss>1500kB"):
+        assert str(parse(text)) == text
+
+
 def test_how_strong_the_words_bind() -> None:
     assert parse("lag>2s or cpu>90% and not stall>200ms") == Any((LAG, All((CPU, Not(STALL)))))
     assert parse("(lag>2s or cpu>90%) and stall>200ms") == All((Any((LAG, CPU)), STALL))

@@ -31,6 +31,9 @@ HINT = (
 )
 TIMES = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 SIZES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+UNITS: Mapping[str, float] = {**TIMES, **SIZES}
+_SHOWN = {"B": ("GB", "MB", "kB")}
+"""In which of these a limit is shown, if it is a whole number of them."""
 
 _NUMBER = r"(?P<number>\d{1,12}(?:\.\d{1,6})?)"
 _OVER = r"(?:/(?P<over>\d{1,9}(?:\.\d{1,6})?)(?P<time>ms|s|m|h))?"
@@ -70,13 +73,15 @@ class Condition:
         if self.kind == "signal":
             return "signal"
         over = f"/{_plain(self.over_s)}s" if self.over_s else ""
-        short = self.unit == "s" and self.limit < 1
-        value = _plain(self.limit * (100 if self.unit == "%" else 1000 if short else 1))
+        unit = next((u for u in _SHOWN.get(self.unit, ()) if self.limit and self.limit % UNITS[u] == 0), self.unit)
+        if self.unit == "s" and self.limit < 1:
+            unit = "ms"
+        value = _plain(self.limit * 100 if unit == "%" else self.limit / UNITS.get(unit, 1))
         if self.kind == "frame":
             bare = _BARE.fullmatch(self.pattern) and not re.search(r">\d", self.pattern, re.ASCII)
             regex = self.pattern if bare else '"' + self.pattern.replace('"', '\\"') + '"'
             return f"frame~{regex}>{value}%{over}"
-        return f"{self.kind}>{'+' if self.growth else ''}{value}{'ms' if short else self.unit}{over}"
+        return f"{self.kind}>{'+' if self.growth else ''}{value}{unit}{over}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,19 @@ static void count(struct zs_stats *stats, const struct zs_run *sample, const str
 	stats->stale += look->stale;
 }
 
+// A script seldom blocks, so where one seems to run in a blocked thread, its frames are compared with the stack pointer.
+static void leave_out_dead(struct zs_sampler *s)
+{
+	struct zs_times times;
+	struct zs_error ignored;
+	uint64_t sp = s->asked_slices == s->slices ? 0 : zs_task_stack_pointer(&s->task);
+	s->asked_slices = s->slices;
+	if (!sp || zs_task_times(&s->task, &times, &ignored) < 0 || times.slices != s->slices)
+		return;
+	zs_walker_leave_below(s->walker, sp);
+	s->unchanged = false; // it is to be walked again
+}
+
 // What the walk saw of the target it was meant for, at the moment now. known: its times, where there was no walk since they
 // were read; else NULL.
 static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, const struct zs_look *look,
@@ -163,6 +176,8 @@ static int take(struct zs_sampler *s, uint64_t now, const struct zs_hold *hold, 
 	s->stats.last_ns = now;
 	count(&s->stats, &sample, look);
 	zs_dispatches_see(&s->dispatches, now, look);
+	if (!running && same && look->stack) // blocked since its state was read, which was before the walk
+		leave_out_dead(s);
 	return add_run(s, &sample, error);
 }
 

@@ -19,6 +19,7 @@ struct zs_sampler {
 	uint64_t slices;     // of the CPU that the thread had been given at the last look
 	bool blocked;        // the thread was, once that had been read
 	bool unchanged;      // and already before the walk that saw last: while slices stays, so does what it saw
+	uint64_t asked_slices; // slices when the stack pointer was last asked for
 	bool in_crew; // looks when its crew does, not by its own clock
 	struct zs_stats stats;
 	struct zs_dispatches dispatches;

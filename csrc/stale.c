@@ -64,3 +64,17 @@ uint32_t zs_count_stale(struct zs_walker *walker, uint32_t unmatched)
 	uint32_t bare = zs_has_funcs(w) ? count_bare(w, unmatched) : 0;
 	return bare > stale ? bare : stale;
 }
+
+void zs_walker_leave_below(struct zs_walker *walker, uint64_t sp)
+{
+	const struct zs_sight *s = &walker->sight;
+	uint32_t dead = 0;
+	if (zs_has_funcs(walker) || s->truncated)
+		return;
+	while (dead < s->n && s->entries[dead].frame < sp)
+		dead++;
+	if (dead > walker->nfloor && dead <= ZS_MAX_FLOOR) {
+		memcpy(walker->floor, s->entries, dead * sizeof *walker->floor);
+		walker->nfloor = dead;
+	}
+}

@@ -153,3 +153,19 @@ int zs_task_tracer(const struct zs_task *task)
 	long long pid = status_number(buf, "\nTracerPid:");
 	return pid > 0 ? (int)pid : 0;
 }
+
+uint64_t zs_task_stack_pointer(const struct zs_task *task)
+{
+	char buf[512];
+	int fd = open_task_file(task->pid, "syscall");
+	ssize_t n = fd >= 0 ? read_start(fd, buf, sizeof buf) : -1;
+	if (fd >= 0)
+		close(fd);
+	// The last two of its numbers are the stack pointer and the program counter (proc(5)); "running" has none.
+	char *pc = n > 0 ? strrchr(buf, ' ') : NULL;
+	if (!pc)
+		return 0;
+	*pc = '\0';
+	const char *sp = strrchr(buf, ' ');
+	return sp ? strtoull(sp, NULL, 16) : 0;
+}

@@ -38,6 +38,8 @@ int zs_task_state(struct zs_task *task, struct zs_state *ret, struct zs_error *e
 double zs_task_yielded(const struct zs_task *task, uint64_t held);
 // How often it had to give up its CPU to another thread while it ran; -1 if not told.
 long long zs_task_preempted(const struct zs_task *task);
+// The user stack pointer of the thread, if it is blocked; 0 if it is not or that cannot be told.
+uint64_t zs_task_stack_pointer(const struct zs_task *task);
 // The pid of the process that traces it, 0 if none does or that cannot be told.
 int zs_task_tracer(const struct zs_task *task);
 

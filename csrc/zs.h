@@ -228,6 +228,9 @@ struct zs_walker;
 int zs_walker_create(struct zs_reader *reader, const struct zs_layout *layout, const struct zs_target *target,
                      struct zs_walker **ret, struct zs_error *error);
 int zs_walk(struct zs_walker *walker, struct zs_look *ret, struct zs_error *error);
+// Says that the thread has been blocked since before the last walk, with its stack pointer at sp: from Zeek 8.1 on, entries
+// whose frames lie below are of stacks that are no more. From the next walk on they are left out.
+void zs_walker_leave_below(struct zs_walker *walker, uint64_t sp);
 // Defines the Func at addr, as a walk that meets it would. ret: its func id, 0 if there is none.
 int zs_walker_define(struct zs_walker *walker, uint64_t addr, uint32_t *ret, struct zs_error *error);
 // System calls made and bytes asked for so far.

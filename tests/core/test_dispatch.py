@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.binding import Reader, Walker, ffi, lib, make_layout, target_of
+from tests.core.binding import Reader, Walker, ffi, lib, make_layout, target_of, walker_of
 from tests.support import targets
 from tests.support.image import Body, Entry, Function, Place, Script, write
 from tests.support.layouts import Offsets, layouts, shipped
@@ -203,3 +203,32 @@ def test_a_layout_without_the_counter_says_so(target: subprocess.Popen[bytes]) -
     batch = _core.Sampler(attachment.walker(), target.pid, 1000, 42).poll(50 * MS)
     assert batch.runs
     assert (batch.dispatches, batch.bounds, batch.dispatching) == (None, None, None)
+
+
+@pytest.mark.live
+def test_an_entry_that_was_left_behind_is_no_dispatch(era: str) -> None:
+    """Of a Zeek that sleeps nearly always: no event runs above the entry that would show it to be stale."""
+    with targets.running(era, "--stale", "--alone", "--idle", "0.998") as process:
+        s, _ = sampler(process, 200)
+        longest = 0
+        for _ in range(10):
+            batch = s.poll(100 * MS)
+            going = [batch.dispatching] if batch.dispatching else []
+            longest = max([longest, *(end - begin for _, begin, end, _ in [*(batch.dispatches or []), *going])])
+        stats = s.stats()
+    assert stats["stale"] > 0.5 * stats["samples"] > 10
+    assert stats["idle"] > 0.8 * stats["samples"]
+    assert longest < 200 * MS
+
+
+def test_frames_below_the_stack_pointer_are_left_out() -> None:
+    f = Function("f", "event", (Body(Place("a.zeek", 1, 9)),))
+    script = Script(tuple(Entry(f, bool(i), Place("a.zeek", 3, 3) if i else None) for i in range(3)))
+    image = write(script, shipped()[-1], 3)
+    walker = walker_of(image)
+    highest, middle, _ = image.frames
+    for sp, depth in ((highest - 100_000, 3), (middle + 1, 3), (highest + 1, 0)):
+        walker.walk()
+        lib.zs_walker_leave_below(walker.handle, sp)
+        assert len(walker.walk().frames) == depth, sp
+    assert walker.walk().stale == 3

@@ -138,13 +138,32 @@ def test_few_know_the_core() -> None:
 
 
 def test_sessions_are_for_the_command_line() -> None:
-    assert {n for n in importers("session") if not n.startswith("cli.")} <= {"spawn", "watch", "follow"}
+    assert {n for n in importers("session") if not n.startswith("cli.")} <= {"spawn", "background", "follow"}
 
 
 def test_what_top_shows_needs_no_process() -> None:
     for name, found in imports().items():
         if name == "live" or name.split(".")[0] == "top":
-            assert not found & {"session", "watch", "target", "_core", "layout"}, name
+            assert not found & {"session", "background", "target", "_core", "layout"}, name
+
+
+def test_what_serve_answers_needs_no_process() -> None:
+    for name, found in imports().items():
+        if name.split(".")[0] == "serve":
+            assert not found & {"session", "background", "follow", "target", "_core", "layout", "confine"}, name
+
+
+def test_what_keeps_captures_never_sees_a_process() -> None:
+    for name, found in imports().items():
+        if name in (
+            "rolling.keeper",
+            "rolling.sources",
+            "rolling.shelf",
+            "rolling.window",
+            "rolling.digest",
+            "rolling.ring",
+        ):
+            assert not found & {"session", "several", "follow", "target", "_core", "layout", "process"}, name
 
 
 def test_what_reads_debug_info_never_sees_a_process() -> None:

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from zeekspy.profile import CORE, IDLE, Body, Frame, Stack, Values
 from zeekspy.serve import metrics
-from zeekspy.serve.series import OTHER, Name, NodeSums, Series, name_of
+from zeekspy.serve.series import FORGOTTEN_S, OTHER, Name, NodeSums, Series, name_of
 
 EVIL = 'a"b\\c\nd\x1b[2J{},\udcff'
 
@@ -77,6 +77,17 @@ def test_nodes_are_bounded_and_the_longest_gone_goes_first() -> None:
         if i:
             series.go(f"zeek-{i}", float(i))
     assert set(series.look()) == {"zeek-0", "zeek-998", "zeek-999"}
+
+
+def test_a_node_that_went_a_day_ago_is_forgotten() -> None:
+    series = Series()
+    for node in ("old", "new"):
+        series.come(node, 0.0)
+    series.go("old", 100.0)
+    series.add_samples(FORGOTTEN_S, "new", [((CORE,), Values(1, 1, 0))])
+    assert set(series.look()) == {"old", "new"}
+    series.add_samples(FORGOTTEN_S + 200, "new", [((CORE,), Values(1, 1, 0))])
+    assert set(series.look()) == {"new"}
 
 
 def test_a_node_that_starts_again_goes_on() -> None:

@@ -73,7 +73,7 @@ def exposition(collector: Collector, accept: str, *, gzipped: bool = False) -> t
     registry.register(collector)
     encode, content_type = choose_encoder(accept)
     data = encode(registry)
-    return gzip.compress(data, 1) if gzipped else data, content_type
+    return gzip.compress(data, 6) if gzipped else data, content_type
 
 
 def _bodies(

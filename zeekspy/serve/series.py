@@ -16,6 +16,8 @@ BODIES = 200
 """With series of their own, ``<zeek core>`` among them."""
 NODES = 256
 """Beyond that, the one that has been gone for the longest gives way."""
+FORGOTTEN_S = 86400.0
+"""After which a node that has gone has no series any more."""
 LEAST, FEW = 0.001, 3
 """Of all CPU time of late, and samples: what a body must have shown."""
 LATE_S = 60.0
@@ -176,6 +178,8 @@ class Series:
         if at >= self._halved + LATE_S:
             self._halved = at
             self._all_ns /= 2
+            for node in [n for n, s in self._nodes.items() if not s.attached and at - s.left > FORGOTTEN_S]:
+                del self._nodes[node]
             self._pending = {name: [n / 2, ns / 2] for name, (n, ns) in self._pending.items() if n > 0.1}
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zeekspy.live import Neighbours, View
     from zeekspy.profile import Frame
     from zeekspy.top.bars import Subject
-    from zeekspy.watch import Watch, Watched
+    from zeekspy.background import Watch, Watched
 
 
 def add_parser(subparsers: Any) -> None:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from zeekspy import session
     from zeekspy.confine import confine
     from zeekspy.errors import NoSuchTarget, UsageError
-    from zeekspy.watch import Watch
+    from zeekspy.background import Watch
 
     if args.json and not args.once:
         raise UsageError("--json goes with --once", "zeekspy top --pid PID --once --json prints one window and ends.")
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Source:
-    """A watch.Watched as the app's panes see it."""
+    """A background.Watched as the app's panes see it."""
 
     def __init__(self, watched: Watched, number: int, of: int) -> None:
         self._watched, self._number = watched, (number, of)

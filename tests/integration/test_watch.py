@@ -75,7 +75,7 @@ def test_a_stall_is_caught_with_its_stack(era: str, tmp_path: Path) -> None:
         running(era, "--stall", str(STALL_MS), "--idle", "0.3") as target,
         watch(out, target.pid, "--on", ON, "--ring", "20s", "--keep-after", "1s") as process,
     ):
-        time.sleep(3)
+        time.sleep(2)
         assert sidecars(out) == []
         target.send_signal(signal.SIGUSR2)
         until(lambda: len(sidecars(out)) == 1)
@@ -215,10 +215,8 @@ def test_bad_words(tmp_path: Path) -> None:
         refused(asked(), 2, "say when to write", hint="--on")
         refused(asked("--on", "stall>"), 2, "not understood", hint="stall>200ms")
         refused(asked("--on", "stall>10ms"), 2, "too short", hint="--hz 300")
-        refused(asked("--on", "drops>1%"), 2, "source of packet drops", hint="--drops-from")
         refused(asked("--on", "signal", "--ring", "100000h"), 2, "MB", hint="--ring")
         refused(zeekspy("watch", "--pid", pid, "--on", "signal"), 2, "where captures go", hint="--out")
-        refused(zeekspy("watch", "--on", "signal", "--out", out), 2, "which Zeeks", hint="zeekspy ps")
         refused(zeekspy("watch", "no-such-node", "--on", "signal", "--out", out), 3, "no-such-node", hint="ps")
         refused(zeekspy("watch", "--status", tmp_path), 1, "no zeekspy watch writes", hint="--out")
         refused(zeekspy("report", tmp_path), 1, "no captures", hint="zeekspy watch")

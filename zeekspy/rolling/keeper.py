@@ -169,12 +169,12 @@ class _Process:
                     self._keep(arriving.whole())
                     arriving = None
                 elif tag == "bye":
-                    self._status({"running": False})
+                    self._status({"running": False})  # before whoever waits for us looks at it
                     self._say("bye", None)
+                    return
                 elif arriving is not None:
                     arriving.add(tag, content)
-        if arriving is None:
-            self._status({"running": False})  # also where the sampler was killed
+        self._status({"running": False})  # also where the sampler was killed
 
     def _answered(self, number: int, found: Reading | str) -> None:
         with suppress(OSError):

@@ -1,6 +1,6 @@
 #include "look.h"
 
-enum { MIN_GUESS = 8, MAX_GUESS = 64, WINDOW = 12 << 10, BLOCK = 512, LEARN = 16, RELEARN = 2048, HEADERS = 2048, HURRY = 8, HURRY_HEAP = 2 };
+enum { MIN_GUESS = 8, MAX_GUESS = 64, HEADERS = 2048, HURRY = 8, HURRY_HEAP = 2 };
 
 struct vector {
 	uint64_t begin, end;
@@ -39,33 +39,13 @@ static void parse_entry(const struct zs_layout *l, const unsigned char *bytes, s
 		ret->frame = zs_load64(bytes + l->CallInfo_frame);
 }
 
-// The bytes of a Frame that are read: the fields wanted with what lies between.
-static uint32_t frame_from(const struct zs_layout *l)
-{
-	int32_t from = l->Frame_function < l->Frame_next_stmt ? l->Frame_function : l->Frame_next_stmt;
-	return (uint32_t)(l->Frame_call != ZS_ABSENT && l->Frame_call < from ? l->Frame_call : from);
-}
-
-static uint32_t frame_size(const struct zs_layout *l)
-{
-	int32_t last = l->Frame_function > l->Frame_next_stmt ? l->Frame_function : l->Frame_next_stmt;
-	return (uint32_t)(l->Frame_call > last ? l->Frame_call : last) + 8 - frame_from(l);
-}
-
 static void parse_frame(const struct zs_layout *l, const unsigned char *bytes, struct zs_frame_copy *ret)
 {
-	const unsigned char *base = bytes - frame_from(l);
+	const unsigned char *base = bytes - zs_frame_from(l);
 	ret->function = zs_load64(base + l->Frame_function);
 	ret->next_stmt = zs_load64(base + l->Frame_next_stmt);
 	ret->call = l->Frame_call == ZS_ABSENT ? 0 : zs_load64(base + l->Frame_call);
 	ret->got = true;
-}
-
-static bool may_be_frame(const struct zs_looker *looker, uint64_t addr)
-{
-	const struct zs_target *t = looker->target;
-	bool on_stack = looker->layout->CallInfo_frame != ZS_ABSENT;
-	return zs_plausible(addr) && (!on_stack || !t->stack_high || (addr >= t->stack_low && addr < t->stack_high));
 }
 
 // The entries of a vector, from the gather where it lay where it had been expected, else by another read.
@@ -166,7 +146,7 @@ static void ask_first(struct zs_looker *looker)
 		looker->frames = zs_gather_add(g, looker->frames_at, looker->guess * 8);
 	looker->recent_span = (int)g->n;
 	for (uint32_t i = 0; i < looker->nrecent; i++)
-		zs_gather_add(g, looker->recent[i] + frame_from(looker->layout), frame_size(looker->layout));
+		zs_gather_add(g, looker->recent[i] + zs_frame_from(looker->layout), zs_frame_size(looker->layout));
 }
 
 static void take_window_frames(const struct zs_looker *looker, struct zs_sight *sight)
@@ -176,8 +156,8 @@ static void take_window_frames(const struct zs_looker *looker, struct zs_sight *
 	const unsigned char *before = zs_gathered(looker->gather, looker->before);
 	for (uint32_t i = 0; i < sight->n; i++) {
 		struct zs_entry *e = &sight->entries[i];
-		uint64_t at = e->frame + frame_from(l);
-		if (!may_be_frame(looker, e->frame) || at < looker->window_low || at + frame_size(l) > looker->window_high)
+		uint64_t at = e->frame + zs_frame_from(l);
+		if (!zs_may_be_frame(looker, e->frame) || at < looker->window_low || at + zs_frame_size(l) > looker->window_high)
 			continue;
 		if (before)
 			parse_frame(l, before + (at - looker->window_low), &e->before);
@@ -210,7 +190,7 @@ static int take_heap_frames(struct zs_looker *looker, const struct vector *v, st
 
 static bool wanted(const struct zs_looker *looker, const struct zs_entry *frame)
 {
-	return !frame->copy.got && may_be_frame(looker, frame->frame);
+	return !frame->copy.got && zs_may_be_frame(looker, frame->frame);
 }
 
 // Reads straight away the frames that lay elsewhere than expected and may not be there for long: the innermost.
@@ -224,7 +204,7 @@ static int hurry(struct zs_looker *looker, struct zs_sight *sight, struct zs_err
 	int span = (int)g->n;
 	for (uint32_t i = n; i-- > from;)
 		if (wanted(looker, &frames[i]))
-			zs_gather_add(g, frames[i].frame + frame_from(l), frame_size(l));
+			zs_gather_add(g, frames[i].frame + zs_frame_from(l), zs_frame_size(l));
 	int rc = zs_gather_read(g, looker->reader, error);
 	if (rc < 0)
 		return rc;
@@ -292,7 +272,7 @@ void zs_look_ask_second(struct zs_looker *looker, struct zs_sight *sight)
 	looker->frames = (int)g->n;
 	for (uint32_t i = 0; i < n; i++)
 		if (wanted(looker, &frames[i]))
-			zs_gather_add(g, frames[i].frame + frame_from(l), frame_size(l));
+			zs_gather_add(g, frames[i].frame + zs_frame_from(l), zs_frame_size(l));
 	looker->again = zs_gather_add(g, looker->target->call_stack, 24);
 	looker->entries_again = zs_gather_add(g, looker->begin + (uint64_t)looker->skipped * size, sight->n * size);
 }
@@ -317,67 +297,6 @@ static uint32_t count_same(const struct zs_looker *looker, const struct zs_sight
 	return i;
 }
 
-// Lays the window anew: as narrow as holds nearly all the frames that were seen, for every byte more makes the next copy
-// a later one.
-static void lay_window(struct zs_looker *looker, uint64_t high)
-{
-	uint32_t total = 0, first = 0, last, sum = 0;
-	for (uint32_t i = 0; i < ZS_WINDOW_BLOCKS; i++)
-		total += looker->blocks[i];
-	uint32_t skip = total / 512;
-	for (; first + 1 < ZS_WINDOW_BLOCKS && sum + looker->blocks[first] <= skip; first++)
-		sum += looker->blocks[first];
-	for (last = first, sum += looker->blocks[first]; last + 1 < ZS_WINDOW_BLOCKS && sum + skip < total; last++)
-		sum += looker->blocks[last + 1];
-	last = zs_min32(last, first + WINDOW / BLOCK - 1);
-	uint64_t end = high - (uint64_t)first * BLOCK + frame_from(looker->layout) + frame_size(looker->layout);
-	looker->window_high = zs_min64(high, end);
-	looker->window_low = high - (uint64_t)(last + 1) * BLOCK;
-}
-
-static void learn_block(struct zs_looker *looker, uint64_t frame)
-{
-	uint64_t high = looker->target->stack_high, block = (high - frame) / BLOCK;
-	if (!high || block >= ZS_WINDOW_BLOCKS)
-		return;
-	looker->blocks[block]++;
-	looker->nseen++;
-	if (looker->nseen < LEARN || (looker->nseen < RELEARN && (looker->nseen & (looker->nseen - 1))))
-		return;
-	lay_window(looker, high);
-	if (looker->nseen >= RELEARN) { // what was seen earlier counts half as much from now on
-		for (uint32_t i = 0; i < ZS_WINDOW_BLOCKS; i++)
-			looker->blocks[i] /= 2;
-		looker->nseen = RELEARN / 2;
-	}
-}
-
-static void learn_recent(struct zs_looker *looker, uint64_t frame)
-{
-	uint32_t at = 0;
-	while (at < looker->nrecent && looker->recent[at] != frame)
-		at++;
-	if (at == looker->nrecent && at < ZS_RECENT)
-		looker->nrecent++;
-	at = zs_min32(at, ZS_RECENT - 1);
-	memmove(looker->recent + 1, looker->recent, at * sizeof *looker->recent);
-	looker->recent[0] = frame;
-}
-
-// Remembers where the frames lay, for the next look.
-static void learn(struct zs_looker *looker, const struct zs_sight *sight)
-{
-	if (looker->layout->CallInfo_func != ZS_ABSENT) {
-		for (uint32_t n = sight->nframes, i = n > ZS_RECENT ? n - ZS_RECENT : 0; i < n; i++)
-			if (may_be_frame(looker, sight->frames[i].frame))
-				learn_recent(looker, sight->frames[i].frame);
-		return;
-	}
-	for (uint32_t i = 0; i < sight->n; i++)
-		if (may_be_frame(looker, sight->entries[i].frame))
-			learn_block(looker, sight->entries[i].frame);
-}
-
 void zs_look_second(struct zs_looker *looker, struct zs_sight *sight)
 {
 	const struct zs_layout *l = looker->layout;
@@ -396,7 +315,7 @@ void zs_look_second(struct zs_looker *looker, struct zs_sight *sight)
 		frames[i].late = true;
 	}
 	sight->same = count_same(looker, sight);
-	learn(looker, sight);
+	zs_look_learn(looker, sight);
 }
 
 bool zs_look_wants(const struct zs_looker *looker, const struct zs_sight *sight)
@@ -412,5 +331,5 @@ bool zs_look_wants(const struct zs_looker *looker, const struct zs_sight *sight)
 void zs_look_enough(struct zs_looker *looker, struct zs_sight *sight)
 {
 	sight->same = sight->n;
-	learn(looker, sight);
+	zs_look_learn(looker, sight);
 }

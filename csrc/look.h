@@ -65,5 +65,27 @@ void zs_look_second(struct zs_looker *looker, struct zs_sight *sight);
 bool zs_look_wants(const struct zs_looker *looker, const struct zs_sight *sight);
 // Instead of a second look, where nothing more is to be known.
 void zs_look_enough(struct zs_looker *looker, struct zs_sight *sight);
+// Remembers where the sight's frames lay, for the next look (learn.c).
+void zs_look_learn(struct zs_looker *looker, const struct zs_sight *sight);
+
+// The bytes of a Frame that are read: the fields wanted with what lies between.
+static inline uint32_t zs_frame_from(const struct zs_layout *l)
+{
+	int32_t from = l->Frame_function < l->Frame_next_stmt ? l->Frame_function : l->Frame_next_stmt;
+	return (uint32_t)(l->Frame_call != ZS_ABSENT && l->Frame_call < from ? l->Frame_call : from);
+}
+
+static inline uint32_t zs_frame_size(const struct zs_layout *l)
+{
+	int32_t last = l->Frame_function > l->Frame_next_stmt ? l->Frame_function : l->Frame_next_stmt;
+	return (uint32_t)(l->Frame_call > last ? l->Frame_call : last) + 8 - zs_frame_from(l);
+}
+
+static inline bool zs_may_be_frame(const struct zs_looker *looker, uint64_t addr)
+{
+	const struct zs_target *t = looker->target;
+	bool on_stack = looker->layout->CallInfo_frame != ZS_ABSENT;
+	return zs_plausible(addr) && (!on_stack || !t->stack_high || (addr >= t->stack_low && addr < t->stack_high));
+}
 
 #endif

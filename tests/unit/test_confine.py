@@ -66,6 +66,11 @@ def test_to_schedule_to_end_a_child_and_to_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("user")
+def test_to_attach_to_others_that_come_later() -> None:
+    assert confine.needed([42], NONE, (), 0, True) == ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
+
+
+@pytest.mark.usefixtures("user")
 def test_to_import_late_from_a_place_that_is_closed_to_us(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confine, "_enterable", lambda place: False)
     assert confine.needed([42], NONE, (), 0) == ("CAP_DAC_READ_SEARCH",)

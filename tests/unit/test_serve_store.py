@@ -121,5 +121,14 @@ def test_a_window_says_when_it_was() -> None:
     store = filled([[sample(0, 0, 1)]] * 4)
     window = store.window(1, 3)
     assert (window.time_ns, window.duration_ns) == (500_000_000, 1_000_000_000)
+    assert store.total()[1].duration_ns == 2_000_000_000
     empty = store.window(4, 4)
     assert (empty.time_ns, empty.duration_ns, empty.samples) == (2_000_000_000, 0, {})
+
+
+def test_a_clock_that_jumps_changes_no_duration() -> None:
+    store = Store(0.0, 10**18, keep_s=100)
+    for second, now in enumerate((10**18 + 10**9, 10**17, 2 * 10**18), start=1):
+        store.add(float(second), now, [sample(0, 0, 1)])
+    assert store.window(0, 3).duration_ns == store.total()[1].duration_ns == 3_000_000_000
+    assert store.window(2, 3).time_ns == 10**17

@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,4 +195,5 @@ def _wait_for(chosen: Any) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"zeekspy: {text}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # a terminal that has gone is no reason to end
+        print(f"zeekspy: {text}", file=sys.stderr, flush=True)

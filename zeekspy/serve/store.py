@@ -41,9 +41,10 @@ class WindowGone(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What was sampled between ``began_ns`` and ``ended_ns`` (since the epoch). ``at`` is its end too, monotonic."""
+    """What was sampled between ``since`` and ``at``: seconds of the monotonic clock. ``…_ns`` are since the epoch."""
 
     number: int
+    since: float
     at: float
     began_ns: int
     ended_ns: int
@@ -58,8 +59,7 @@ class Store:
     ) -> None:
         """``at`` and ``time_ns`` are the beginning on both clocks; ticks are kept for ``keep_s`` seconds."""
         self._keep_s, self._max_stacks, self._max_rows = keep_s, max_stacks, max_rows
-        self.began_ns = time_ns
-        self._last = Tick(0, at, time_ns, time_ns, array("q"))
+        self._began = self._last = Tick(0, at, at, time_ns, time_ns, array("q"))
         self._ticks: deque[Tick] = deque()
         self._rows = 0
         self._keys: list[tuple[Stack, Labels]] = []
@@ -94,7 +94,7 @@ class Store:
                 flat.extend(row)
                 for total, n in zip(self._sums, row, strict=True):
                     total[number] += n
-            tick = Tick(self._last.number + 1, at, self._last.ended_ns, time_ns, flat)
+            tick = Tick(self._last.number + 1, self._last.at, at, self._last.ended_ns, time_ns, flat)
             self._ticks.append(tick)
             self._rows += len(rows)
             while self._ticks[0] is not tick and (self._ticks[0].at < at - self._keep_s or self._rows > self._max_rows):
@@ -118,15 +118,16 @@ class Store:
                 row = sums.setdefault(rows[at], [0, 0, 0])
                 for i in range(3):
                     row[i] += rows[at + 1 + i]
-        began = ticks[0].began_ns if ticks else self._last.ended_ns
-        return _profile(began, (ticks[-1].ended_ns if ticks else began), keys, sums.items(), node)
+        if not ticks:
+            return _profile(self._last.ended_ns, 0.0, keys, (), node)
+        return _profile(ticks[0].began_ns, ticks[-1].at - ticks[0].since, keys, sums.items(), node)
 
     def total(self, node: str | None = None) -> tuple[int, Profile]:
         """The number of the last tick, and the sum of all up to it."""
         with self._lock:
             last, keys, sums = self._last, self._keys[:], [s[:] for s in self._sums]
         rows = ((number, [s[number] for s in sums]) for number in range(len(keys)))
-        return last.number, _profile(self.began_ns, last.ended_ns, keys, rows, node)
+        return last.number, _profile(self._began.began_ns, last.at - self._began.at, keys, rows, node)
 
     def end_of(self, number: int) -> float:
         """When that tick ended (monotonic); for one that is not kept any more, when the oldest one that is did."""
@@ -185,17 +186,17 @@ def _renumbered(tick: Tick, moved: Sequence[int]) -> Tick:
     rows = tick.rows[:]
     for at in range(0, len(rows), _ROW):
         rows[at] = moved[rows[at]]
-    return Tick(tick.number, tick.at, tick.began_ns, tick.ended_ns, rows)
+    return Tick(tick.number, tick.since, tick.at, tick.began_ns, tick.ended_ns, rows)
 
 
 def _profile(
     began_ns: int,
-    ended_ns: int,
+    seconds: float,
     keys: Sequence[tuple[Stack, Labels]],
     rows: Iterable[tuple[int, Sequence[int]]],
     node: str | None,
 ) -> Profile:
-    profile = Profile(time_ns=began_ns, duration_ns=max(0, ended_ns - began_ns))
+    profile = Profile(time_ns=began_ns, duration_ns=round(1e9 * seconds))
     for number, (count, cpu_ns, wall_ns) in rows:
         stack, labels = keys[number]
         if node is None or dict(labels).get("node") == node:

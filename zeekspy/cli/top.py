@@ -14,10 +14,10 @@ from zeekspy.cli import arguments, selecting
 if TYPE_CHECKING:
     from types import FrameType
 
+    from zeekspy.background import Watch, Watched
     from zeekspy.live import Neighbours, View
     from zeekspy.profile import Frame
     from zeekspy.top.bars import Subject
-    from zeekspy.background import Watch, Watched
 
 
 def add_parser(subparsers: Any) -> None:
@@ -61,9 +61,9 @@ def _interval(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     from zeekspy import session
+    from zeekspy.background import Watch
     from zeekspy.confine import confine
     from zeekspy.errors import NoSuchTarget, UsageError
-    from zeekspy.background import Watch
 
     if args.json and not args.once:
         raise UsageError("--json goes with --once", "zeekspy top --pid PID --once --json prints one window and ends.")

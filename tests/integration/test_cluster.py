@@ -122,8 +122,10 @@ def supervisor(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         time.sleep(10)  # scripts are being read
         if PCAP:
             command = ["tcpreplay", "--intf1", "lo", "--mbps", MBPS, "--loop", "0", "--quiet", PCAP]
-            load = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            with (tmp_path / "tcpreplay").open("wb") as said:
+                load = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         yield process
+        assert load is None or load.poll() is None, (tmp_path / "tcpreplay").read_text()[-1000:]
     finally:
         if load is not None:
             load.kill()

@@ -15,14 +15,18 @@ CODE = """
 import json, os, signal, sys, time
 from pathlib import Path
 from zeekspy.profile import Frame
-from zeekspy.rolling import keeper
+from zeekspy.rolling import keeper, ring
 from zeekspy.rolling.ring import Part
 from zeekspy.rolling.shelf import Shelf
 from zeekspy.rolling.window import Window
 
 S = 10**9
 frames = tuple(Frame(f"f{i}", "event", "a.zeek", i, None) for i in range(500))
-part = Part(tuple((f,) for f in frames), tuple((i * 10**7, i, 1, 10**7, 10**7) for i in range(500)))
+columns = ring.columns()
+for i in range(500):
+    for column, value in zip(columns, (i * 10**7, i, 1, 10**7, 10**7)):
+        column.append(value)
+part = Part(tuple((f,) for f in frames), columns)
 about = {"trigger": "signal", "word": "signal", "meta": {}}
 labels = (("node", "worker-1"), ("pid", "7"))
 window = Window(part, labels, 0, 20 * S, 10 * S, 5 * S, 1_700_000_000 * S, 10**7, about)

@@ -196,6 +196,7 @@ def through(lines: list[str]) -> Window:
         ("stacks", [[-1]]),
         ("runs", [[1, 0, 1, 1, 1]]),
         ("runs", [[1, 2]]),
+        ("runs", [[1 << 70, 0, 1, 1, 1]]),
         ("nothing", []),
     ],
 )

@@ -259,7 +259,9 @@ def _say(keeper: Keeper) -> None:
 
 
 def _note(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+    from zeekspy.export.bodies import printable  # nodes' names and sources' answers are not ours
+
+    print(printable(f"{time.strftime('%H:%M:%S')} {text}"), file=sys.stderr, flush=True)
 
 
 def _end(sessions: list[Session], error: Exception | None, keeper: Keeper, written: bool) -> int:

@@ -187,7 +187,8 @@ class Drops:
             seen = self._seen.setdefault(number, deque())
             if seen and seen[-1] == counted:
                 continue
-            if seen and (counted.dropped < seen[-1].dropped or counted.received < seen[-1].received):
+            last = seen[-1] if seen else counted
+            if counted.dropped < last.dropped or counted.received < last.received or counted.at < last.at:
                 self.resets += 1
                 seen.clear()
             if not seen or counted.at > seen[-1].at:

@@ -22,12 +22,32 @@ Run = tuple[int, int, int, int, int]
 """Nanoseconds (CLOCK_MONOTONIC) of the first sample, index of the stack, samples, CPU time, wall time (ns)."""
 
 
+Columns = tuple["array[int]", "array[int]", "array[int]", "array[int]", "array[int]"]
+
+
+def columns() -> Columns:
+    """Those of no run, in the order of Run."""
+    return array("q"), array("I"), array("I"), array("q"), array("q")
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of a ring's runs, in order of time, with their stacks."""
+    """Some of a ring's runs, in order of time, with their stacks. It takes as little memory as they do in the ring."""
 
     stacks: tuple[Stack, ...]
-    runs: tuple[Run, ...]
+    columns: Columns
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    @property
+    def runs(self) -> Iterator[Run]:
+        return self.slice(0, len(self))
+
+    def slice(self, first: int, last: int) -> Iterator[Run]:
+        """The runs from number ``first`` until before ``last``."""
+        t, slots, counts, cpu, wall = (column[first:last] for column in self.columns)
+        return zip(t, slots, counts, cpu, wall, strict=True)
 
 
 class Ring:
@@ -35,8 +55,7 @@ class Ring:
 
     def __init__(self, runs: int) -> None:
         self._limit = max(runs, 16)
-        self._times, self._cpu, self._wall = array("q"), array("q"), array("q")
-        self._slots, self._counts = array("I"), array("I")
+        self._times, self._slots, self._counts, self._cpu, self._wall = columns()
         self._stacks: list[Stack] = []
         self._index: dict[Stack, int] = {}
         self._sweep_at = STACKS
@@ -74,14 +93,12 @@ class Ring:
     def part(self, begin_ns: int, end_ns: int) -> Part:
         """The runs that began at ``begin_ns`` or later and before ``end_ns``."""
         first, last = bisect_left(self._times, begin_ns), bisect_left(self._times, end_ns)
+        t, slots, counts, cpu, wall = (column[first:last] for column in self._columns())
         numbers: dict[int, int] = {}
-        runs = tuple((t, numbers.setdefault(slot, len(numbers)), n, c, w) for t, slot, n, c, w in self._of(first, last))
-        return Part(tuple(self._stacks[slot] for slot in numbers), runs)
+        slots = array("I", [numbers.setdefault(slot, len(numbers)) for slot in slots])
+        return Part(tuple(self._stacks[slot] for slot in numbers), (t, slots, counts, cpu, wall))
 
-    def _of(self, first: int, last: int) -> Iterator[Run]:
-        return zip(*(column[first:last] for column in self._columns()), strict=True)
-
-    def _columns(self) -> tuple[array[int], ...]:
+    def _columns(self) -> Columns:
         return self._times, self._slots, self._counts, self._cpu, self._wall
 
     def _sweep(self) -> None:

@@ -24,6 +24,7 @@ from zeekspy.errors import UsageError, ZeekspyError
 MOST_BYTES = 8 << 20
 """Of an answer that are read."""
 MOST_NODES = 4096
+MOST_PACKETS = 1e18
 TIMEOUT_S = 5.0
 EVERY_S = 1.0
 """Between two questions."""
@@ -229,12 +230,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _number(value: object) -> float:
-    """A counter: finite and not negative."""
+    """A counter: a number, not negative, and not beyond all that a Zeek can count."""
     try:
         number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
         number = math.nan
-    if not (math.isfinite(number) and number >= 0):
+    if not 0 <= number <= MOST_PACKETS:
         raise NoAnswer(f"{value!r} is not a number of packets")
     return number
 

@@ -11,6 +11,7 @@ from zeekspy.export.bodies import printable
 from zeekspy.rolling.shelf import STATUS
 
 MOST_BYTES = 32 << 20
+_BY_BOTTOM = "one event that stays at the bottom of the stack is taken for a stall"
 OLD_S = 10.0
 """Age from which on a status is not one of now."""
 
@@ -66,6 +67,8 @@ def _lines(status: dict[str, Any], now: float) -> list[str]:
     for node in status.get("nodes", []):
         if node["hz"] < status["hz"]:
             lines.append(printable(f"{node['node']}: sampled {node['hz']:.4g} times a second, not {status['hz']:g}"))
+        if node["counted"] is False:
+            lines.append(printable(f"{node['node']}: Zeek's count of events is not known here: {_BY_BOTTOM}"))
     for source in status.get("sources", []):
         said = source["error"] or ("has not answered yet" if source["age_s"] is None else f"{source['age_s']} s ago")
         lines.append(printable(f"drops from {source['source']}: {said}"))

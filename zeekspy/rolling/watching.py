@@ -63,7 +63,7 @@ class Settings:
 
     def room(self, nodes: int, available: int) -> None:
         """UsageError where the rings of so many nodes do not fit into the memory that is ``available``."""
-        wanted = nodes * ring.size(self.ring_s + self.after_s, self.hz)
+        wanted = nodes * 2 * ring.size(self.ring_s + self.after_s, self.hz)  # and each one's window, at worst
         if wanted > available * PART_OF_MEMORY:
             raise UsageError(
                 f"rings of {self.ring_s:g} s at {self.hz:g} Hz for {nodes} nodes take up to {wanted / 1e6:.0f} MB, "

@@ -9,7 +9,7 @@ from typing import Any
 
 from zeekspy.errors import FileError
 from zeekspy.profile import CORE, IDLE, Body, Frame, Labels, Profile, Stack, display_name, own_and_total
-from zeekspy.rolling.ring import Part, Run
+from zeekspy.rolling.ring import Part, Run, columns
 from zeekspy.timeline import Timeline
 
 PIECE = 500
@@ -85,13 +85,11 @@ def lines(window: Window) -> Iterator[str]:
         for name in ("labels", "begin_ns", "end_ns", "fired_ns", "since_ns", "clock_ns", "period_ns", "about")
     }
     yield _line("window", head)
-    for tag, rows in (
-        ("frames", [_row(frame) for frame in frames]),
-        ("stacks", stacks),
-        ("runs", window.part.runs),
-    ):
+    for tag, rows in (("frames", [_row(frame) for frame in frames]), ("stacks", stacks)):
         for at in range(0, len(rows), PIECE):
             yield _line(tag, rows[at : at + PIECE])
+    for at in range(0, len(window.part), PIECE):
+        yield _line("runs", list(window.part.slice(at, at + PIECE)))
     yield _line("end", None)
 
 
@@ -102,7 +100,7 @@ class Arriving:
         self._head = head
         self._frames: list[Frame] = []
         self._stacks: list[Stack] = []
-        self._runs: list[Run] = []
+        self._runs = columns()
 
     def add(self, tag: str, rows: Any) -> None:
         try:
@@ -111,12 +109,14 @@ class Arriving:
             elif tag == "stacks":
                 self._stacks += [tuple(self._frames[_natural(i)] for i in row) for row in rows]
             elif tag == "runs":
-                self._runs += [_run(row, len(self._stacks)) for row in rows]
+                for row in rows:
+                    for column, value in zip(self._runs, _run(row, len(self._stacks)), strict=True):
+                        column.append(value)
             else:
                 raise ValueError(tag)
-        except (ValueError, TypeError, IndexError) as e:
+        except (ValueError, TypeError, IndexError, OverflowError) as e:
             raise FileError(f"a capture arrived damaged ({e})") from None
-        if max(len(self._frames), len(self._stacks)) > MOST_FRAMES or len(self._runs) > MOST_RUNS:
+        if max(len(self._frames), len(self._stacks)) > MOST_FRAMES or len(self._runs[0]) > MOST_RUNS:
             raise FileError("a capture is too large")
 
     def whole(self) -> Window:
@@ -127,7 +127,7 @@ class Arriving:
             about = dict(h["about"])
         except (ValueError, TypeError, KeyError) as e:
             raise FileError(f"a capture arrived damaged ({e})") from None
-        return Window(Part(tuple(self._stacks), tuple(self._runs)), labels, about=about, **times)
+        return Window(Part(tuple(self._stacks), self._runs), labels, about=about, **times)
 
 
 def _line(tag: str, content: Any) -> str:

@@ -34,10 +34,10 @@ def rss() -> float:
         return int(next(line for line in f if line.startswith("VmRSS")).split()[1]) / 1024
 
 
-def measure(n: int, hz: float, seconds: float) -> tuple[float, float, float, float]:
+def measure(n: int, hz: float, seconds: float, settle: float = SETTLE_S) -> tuple[float, float, float, float]:
     """Percent of a core, MB at the beginning and the end, samples a second of each target."""
     with ExitStack() as stack:
-        lifetime = str(round(seconds + SETTLE_S + 600))
+        lifetime = str(round(seconds + settle + 600))
         processes = [
             stack.enter_context(targets.running("2", "--alone", "--idle", IDLE, "--duration", lifetime))
             for _ in range(n)
@@ -45,15 +45,15 @@ def measure(n: int, hz: float, seconds: float) -> tuple[float, float, float, flo
         sessions = [session.Session(session.attach(p.pid), hz, among=n) for p in processes]
         began = cpu = memory = 0.0
         taken = 0
-        report = SETTLE_S + REPORT_S
-        for elapsed in session.run(sessions, SETTLE_S + seconds):
-            if not began and elapsed >= SETTLE_S:
+        report = settle + REPORT_S
+        for elapsed in session.run(sessions, settle + seconds):
+            if not began and elapsed >= settle:
                 began, cpu, memory = time.monotonic(), own_cpu(), rss()
                 taken = sum(s.progress()[0] for s in sessions)
             if elapsed >= report:
                 report += REPORT_S
                 percent = 100 * (own_cpu() - cpu) / (time.monotonic() - began)
-                print(f"  {(elapsed - SETTLE_S) / 60:5.1f} min: {percent:.2f} %, {rss():.1f} MB", flush=True)
+                print(f"  {(elapsed - settle) / 60:5.1f} min: {percent:.2f} %, {rss():.1f} MB", flush=True)
         ended = [s for s in sessions if s.ended is not None]
         if ended:
             raise RuntimeError(f"{len(ended)} of {n} targets ended: {ended[0].ended}")

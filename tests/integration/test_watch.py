@@ -26,9 +26,9 @@ from zeekspy.rolling import shelf
 
 pytestmark = pytest.mark.live
 
-STALL_MS = 2000
+STALL_MS = 1500
 """Much longer than what a busy machine does to a process, as is the limit."""
-ON = "stall>1s"
+ON = "stall>700ms"
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def test_a_stall_is_caught_with_its_stack(era: str, tmp_path: Path) -> None:
         running(era, "--stall", str(STALL_MS), "--idle", "0.3") as target,
         watch(out, target.pid, "--on", ON, "--ring", "20s", "--keep-after", "1s") as process,
     ):
-        time.sleep(2)
+        time.sleep(1)
         assert sidecars(out) == []
         target.send_signal(signal.SIGUSR2)
         until(lambda: len(sidecars(out)) == 1)
@@ -86,16 +86,18 @@ def test_a_stall_is_caught_with_its_stack(era: str, tmp_path: Path) -> None:
     assert found["trigger"] == ON
     assert found["stack"] == ["Site::reload", "slow_lookup"]
     assert found["bodies"][0]["body"] == "slow_lookup"
-    assert 1.0 < found["highest"][ON] < 60
+    assert 0.7 < found["highest"][ON] < 60
     assert found["cut"] is None
     profile = profile_of(out / found["profile"])
     assert profile.total().count == found["samples"] == found["script"] + found["core"] + found["idle"]
     seen_ns = sum(v.wall_ns for stack, _, v in profile if stack[-1].name == "slow_lookup")
-    assert seen_ns > 0.7e9  # at whatever rate a busy machine allows
+    assert seen_ns > 0.5e9  # at whatever rate a busy machine allows
     assert "watching for" in shown
     assert ON in shown
     assert status(out)["running"] is False
 
+    if era == "1":
+        return  # what follows knows no eras
     report = zeekspy("report", out)
     assert report.returncode == 0, report.stderr
     text = report.stdout.decode()
@@ -242,9 +244,9 @@ def test_a_full_disk_loses_captures_and_nothing_else(tmp_path: Path) -> None:
         process = subprocess.Popen([*command, "--keep-after", "200ms"], stderr=subprocess.PIPE, text=True)
         try:
             assert sampling(process)  # type: ignore[arg-type]
-            time.sleep(1.5)
+            time.sleep(0.5)
             process.send_signal(signal.SIGUSR2)
-            time.sleep(2)
+            time.sleep(1)
             said = ended(process)
         finally:
             process.kill()
@@ -254,7 +256,7 @@ def test_a_full_disk_loses_captures_and_nothing_else(tmp_path: Path) -> None:
     assert {p.name for p in out.iterdir()} <= {"status.json", shelf.LOCK}
 
 
-@pytest.mark.skipif(not os.environ.get("ZEEKSPY_SOAK"), reason="half an hour: ZEEKSPY_SOAK=1 runs it")
+@pytest.mark.skipif(not os.environ.get("ZEEKSPY_SOAK"), reason="most of an hour: ZEEKSPY_SOAK=1 runs it")
 @pytest.mark.parametrize("zeek", targets.zeeks(), ids=str)
 def test_stalls_of_a_real_zeek(zeek: Path) -> None:
     with stalls.web():

@@ -253,16 +253,16 @@ def summary(profile: Profile, sessions: list[Session]) -> list[str]:
         c, node = s.stats(), dict(s.labels).get("node")
         who = f"{node}, " if node else ""
         n = c["samples"] or 1
+        found = s.profile.latency.slowest[:1] if s.profile.latency is not None else []
+        slow = "".join(f"; slowest dispatch {dispatches.one(d)}" for d in found)
         shares = ", ".join(f"{k} {100 * c[k] / n:.1f} %" for k in ("script", "core", "idle"))
         lines.append(
             f"{who}pid {s.attachment.target.pid}: {c['samples']} samples ({shares}), "
             f"torn {c['torn']}, stale {c['stale']}, "
             f"unreadable {c['unreadable']}, lineless {c['lineless']}, missed {c['missed']}; "
             f"{c['hz_achieved']:g} of {c['hz_asked']:g} Hz, "
-            f"engine {c['engine']} ({c['engine_reason']})" + (f"; {s.ended}" if s.ended else "")
+            f"engine {c['engine']} ({c['engine_reason']}){slow}" + (f"; {s.ended}" if s.ended else "")
         )
-        if s.profile.latency is not None and s.profile.latency.slowest:
-            lines.append(f"  slowest dispatch: {dispatches.one(s.profile.latency.slowest[0])}")
         if c["hz_lowered_to"]:
             lines.append(
                 f"  the rate was lowered to {c['hz_lowered_to']:.4g} Hz: sampling cost more than it may (--max-cpu) or "

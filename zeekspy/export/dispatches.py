@@ -97,10 +97,8 @@ def length(dispatch: Dispatch) -> str:
 
 
 def one(dispatch: Dispatch) -> str:
-    """``301-312 ms  http_header [http/main.zeek:12]  at 12:03:04.1``, in local time."""
-    return (
-        f"{length(dispatch):>14}  {printable(display_name(dispatch.stack[0]))}  at {_clock(dispatch.begin_ns)}".strip()
-    )
+    """``301-312 ms http_header [http/main.zeek:12] at 12:03:04.1``, in local time."""
+    return f"{length(dispatch)} {printable(display_name(dispatch.stack[0]))} at {_clock(dispatch.begin_ns)}"
 
 
 def _cut(line: str, width: int) -> str:
@@ -111,7 +109,8 @@ def _cut(line: str, width: int) -> str:
 def _dispatch(dispatch: Dispatch) -> list[str]:
     labels = dict(dispatch.labels)
     who = labels.get("node") or (f"pid {labels['pid']}" if "pid" in labels else "")
-    head = f"{length(dispatch):>14}{one(dispatch).removeprefix(length(dispatch))}"
+    name = printable(display_name(dispatch.stack[0]))
+    head = f"{length(dispatch):>14}  {name}  at {_clock(dispatch.begin_ns)}"
     inner = dispatch.stack[1:]
     more = ["…"] if len(inner) > _INNERMOST else []
     path = " > ".join([*map(_frame, dispatch.stack[:1]), *more, *map(_frame, inner[-_INNERMOST:])])

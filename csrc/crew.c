@@ -107,6 +107,7 @@ int zs_crew_poll(struct zs_crew *crew, struct zs_sampler *const *samplers, size_
 		if (samplers[i]->engine.kind != &zs_engine_nonblocking)
 			return zs_fail(error, ZS_EINVAL, 0, 0, "engine");
 	for (size_t i = 0; i < n; i++) {
+		zs_thread_wait(&samplers[i]->thread, 1);
 		zs_sampler_begin(samplers[i]);
 		samplers[i]->in_crew = true;
 	}

@@ -57,6 +57,7 @@ int zs_sampler_use(struct zs_sampler *sampler, int engine, struct zs_error *erro
 	int rc = zs_engine_init(&other, engine, &sampler->task, error);
 	if (rc < 0)
 		return rc;
+	zs_thread_wait(&sampler->thread, 1);
 	zs_thread_end(&sampler->thread); // what the engine did to its thread, or holds by it, ends with that thread
 	other.cpus.avoid = sampler->engine.cpus.avoid;
 	sampler->engine = other;
@@ -80,6 +81,7 @@ int zs_sampler_set_hz(struct zs_sampler *sampler, double hz, struct zs_error *er
 {
 	if (!(hz >= 0.001 && hz <= 100000))
 		return zs_fail(error, ZS_EINVAL, 0, 0, "hz");
+	zs_thread_wait(&sampler->thread, 1);
 	sampler->clock.period_ns = 1e9 / hz;
 	zs_clock_restart(&sampler->clock, zs_now_ns());
 	return ZS_OK;
@@ -89,6 +91,7 @@ void zs_sampler_destroy(struct zs_sampler *sampler)
 {
 	if (!sampler)
 		return;
+	zs_thread_wait(&sampler->thread, 1);
 	zs_thread_end(&sampler->thread);
 	zs_task_deinit(&sampler->task);
 	zs_dispatches_deinit(&sampler->dispatches);
@@ -292,7 +295,7 @@ static void sample_until(void *arg)
 	struct zs_sampler *s = arg;
 	while (s->nruns < ZS_MAX_RUNS) {
 		uint64_t due = s->clock.due_ns > s->earliest_ns ? s->clock.due_ns : s->earliest_ns;
-		if (!sleep_until(s, zs_min64(due, s->until_ns)) || due > s->until_ns)
+		if (!sleep_until(s, due))
 			return;
 		s->rc = sample_once(s, &s->error);
 		if (s->rc < 0)
@@ -303,6 +306,10 @@ static void sample_until(void *arg)
 
 void zs_sampler_begin(struct zs_sampler *s)
 {
+	bool going = s->going;
+	s->going = false;
+	if (going)
+		return;
 	s->nruns = 0;
 	zs_dispatches_begin(&s->dispatches);
 	s->rc = ZS_OK;
@@ -323,14 +330,17 @@ void zs_sampler_end(struct zs_sampler *s, struct zs_batch *ret)
 	ret->ndispatches = s->dispatches.ndone;
 	ret->dispatching = s->dispatches.now;
 	ret->counted = s->dispatches.counted;
+	s->reported = s->stats;
 }
 
 int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_batch *ret, struct zs_error *error)
 {
 	struct zs_sampler *s = sampler;
-	s->until_ns = zs_now_ns() + budget_ns;
+	uint64_t until_ns = zs_now_ns() + budget_ns;
+	bool wanted = budget_ns || s->going;
 	zs_sampler_begin(s);
-	int rc = zs_thread_run(&s->thread, &s->error);
+	int rc = s->rc < 0 || !wanted ? s->rc : zs_thread_go(&s->thread, &s->error);
+	zs_thread_wait(&s->thread, until_ns);
 	rc = rc < 0 ? rc : s->rc;
 	if (rc < 0) {
 		*error = s->error;
@@ -341,4 +351,13 @@ int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_ba
 	return rc < 0 ? rc : ZS_OK;
 }
 
-const struct zs_stats *zs_sampler_stats(const struct zs_sampler *sampler) { return &sampler->stats; }
+void zs_sampler_go_on(struct zs_sampler *sampler)
+{
+	if (sampler->rc < 0)
+		return;
+	zs_sampler_begin(sampler);
+	sampler->going = true;
+	sampler->rc = zs_thread_go(&sampler->thread, &sampler->error);
+}
+
+const struct zs_stats *zs_sampler_stats(const struct zs_sampler *sampler) { return &sampler->reported; }

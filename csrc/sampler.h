@@ -21,7 +21,7 @@ struct zs_sampler {
 	bool unchanged;      // and already before the walk that saw last: while slices stays, so does what it saw
 	uint64_t asked_slices; // slices when the stack pointer was last asked for
 	bool in_crew; // looks when its crew does, not by its own clock
-	struct zs_stats stats;
+	struct zs_stats stats, reported; // as they are, and as they were at the end of the last poll
 	struct zs_dispatches dispatches;
 	struct zs_definitions seen;
 	struct zs_run *runs;
@@ -33,7 +33,7 @@ struct zs_sampler {
 	uint64_t last_ns;
 	uint64_t earliest_ns; // of the next sample
 	uint64_t late;        // looks that the engine put off
-	uint64_t until_ns;    // of the poll
+	bool going;           // the thread has gone on after the last poll; what it brings belongs to the next one
 	int rc;               // of the poll, with its error
 	struct zs_error error;
 };

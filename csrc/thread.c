@@ -60,19 +60,32 @@ static int start(struct zs_thread *t, struct zs_error *error)
 	return ZS_OK;
 }
 
-int zs_thread_run(struct zs_thread *thread, struct zs_error *error)
+int zs_thread_go(struct zs_thread *thread, struct zs_error *error)
 {
 	int rc = thread->owner == getpid() ? ZS_OK : start(thread, error);
-	if (rc < 0)
-		return rc;
-	set(thread, WORKING);
-	for (;;) {
+	if (rc >= 0 && atomic_load(&thread->word) == RESTING)
+		set(thread, WORKING);
+	return rc;
+}
+
+void zs_thread_wait(struct zs_thread *thread, uint64_t until_ns)
+{
+	while (thread->owner == getpid()) {
 		unsigned value = atomic_load(&thread->word), working = WORKING;
 		if (value == RESTING)
-			return ZS_OK;
-		if (wait_while(thread, value, 0) == EINTR && atomic_compare_exchange_strong(&thread->word, &working, STOPPING))
+			return;
+		int why = wait_while(thread, value, value == WORKING ? until_ns : 0);
+		if ((why == EINTR || why == ETIMEDOUT) && atomic_compare_exchange_strong(&thread->word, &working, STOPPING))
 			syscall(SYS_futex, &thread->word, FUTEX_WAKE_PRIVATE, 2, NULL, NULL, 0);
 	}
+}
+
+int zs_thread_run(struct zs_thread *thread, struct zs_error *error)
+{
+	int rc = zs_thread_go(thread, error);
+	if (rc >= 0)
+		zs_thread_wait(thread, 0);
+	return rc;
 }
 
 bool zs_thread_sleep(struct zs_thread *thread, uint64_t ns)

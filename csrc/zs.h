@@ -288,7 +288,7 @@ struct zs_stats {
 uint64_t zs_cost_ns(uint32_t bucket);
 
 struct zs_batch {
-	struct zs_definitions definitions; // new since the last batch; valid until the next zs_sampler_poll
+	struct zs_definitions definitions; // new since the last batch; valid until the next zs_sampler_poll or zs_sampler_go_on
 	const struct zs_run *runs;
 	size_t nruns;
 	const struct zs_dispatch *dispatches; // those of two samples and more that were over; valid until the next poll
@@ -311,8 +311,12 @@ void zs_sampler_avoid(struct zs_sampler *sampler, const uint32_t *cpus, size_t n
 // Samples for budget_ns, or until a signal arrives, in a thread of the sampler's own. What was sampled before an error is
 // in the batch all the same.
 int zs_sampler_poll(struct zs_sampler *sampler, uint64_t budget_ns, struct zs_batch *ret, struct zs_error *error);
+// After a poll, once its batch has been copied: samples on until the next poll, whose batch has that too. So no moment is
+// missed while the caller is busy with the batch. What else uses the walker, or its reader, has to wait for the next poll.
+void zs_sampler_go_on(struct zs_sampler *sampler);
 // From now on at another rate; between polls.
 int zs_sampler_set_hz(struct zs_sampler *sampler, double hz, struct zs_error *error);
+// As they were at the end of the last poll.
 const struct zs_stats *zs_sampler_stats(const struct zs_sampler *sampler);
 void zs_sampler_destroy(struct zs_sampler *sampler);
 

@@ -140,6 +140,7 @@ cdef extern from "zs.h" nogil:
     int zs_sampler_use(zs_sampler *sampler, int engine, zs_error *error)
     void zs_sampler_avoid(zs_sampler *sampler, const uint32_t *cpus, size_t n)
     int zs_sampler_poll(zs_sampler *sampler, uint64_t budget_ns, zs_batch *ret, zs_error *error)
+    void zs_sampler_go_on(zs_sampler *sampler)
     int zs_sampler_set_hz(zs_sampler *sampler, double hz, zs_error *error)
     const zs_stats *zs_sampler_stats(const zs_sampler *sampler)
     void zs_sampler_destroy(zs_sampler *sampler)

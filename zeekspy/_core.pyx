@@ -328,14 +328,17 @@ cdef class Sampler:
         cdef zs_error error
         check(zs_sampler_use(self.sampler, ENGINES.index(engine), &error), &error)
 
-    def poll(self, uint64_t budget_ns):
-        """Samples for ``budget_ns`` or until a signal arrives, without the GIL."""
+    def poll(self, uint64_t budget_ns, *, bint go_on=False):
+        """Samples for ``budget_ns`` or until a signal arrives, without the GIL; with ``go_on`` on until the next poll."""
         cdef zs_batch batch
         cdef zs_error error
         cdef int rc
         with nogil:
             rc = zs_sampler_poll(self.sampler, budget_ns, &batch, &error)
-        return batch_of(&batch, rc, &error)
+        result = batch_of(&batch, rc, &error)
+        if go_on and rc >= 0:
+            zs_sampler_go_on(self.sampler)
+        return result
 
     def set_hz(self, double hz):
         """Goes on at another rate. ValueError if there is none such."""

@@ -142,7 +142,7 @@ class Session:
         if self.choice.engine == "ptrace":
             engines.check_untraced(pid)
         self._sampler = Sampler(
-            attachment.walker(),
+            attachment.walker(open_memory(pid)),  # a memory of its own: it reads while others do
             pid,
             hz,
             random.getrandbits(64),
@@ -172,8 +172,11 @@ class Session:
         return counts[0], counts[4]
 
     def poll(self, budget_ns: int = several.POLL_NS) -> Batch:
-        """Samples for that long, or until a signal arrives, in any thread; ``take`` what it returns."""
-        return self._sampler.poll(budget_ns)
+        """Samples for that long, or until a signal arrives, in any thread; ``take`` what it returns.
+
+        It goes on while that is taken, so that nothing is missed: the next poll, or ``finish``, has what comes then.
+        """
+        return self._sampler.poll(budget_ns, go_on=True)
 
     def lower_hz(self, hz: float) -> None:
         """Goes on at a lower rate than was asked for, because sampling costs too much (``limit.py``)."""
@@ -190,24 +193,7 @@ class Session:
 
     def take(self, batch: Batch) -> None:
         """Adds a batch to the profile. Raises UnknownBuild when the layout proves wrong on real stacks."""
-        self._table.extend(batch.definitions)
-        self._calls.know(self._table.bodies(self._known))
-        self._known = self._table.functions()
-        self._calls.poll()
-        stacks = []
-        for t_ns, stack, flags, count, cpu_ns, wall_ns in batch.runs:
-            on_cpu = bool(flags & SAMPLE_FLAGS["on-cpu"])
-            frames = self._stack(stack, on_cpu)
-            stacks.append(frames)
-            self._times.add((t_ns - self._zero_ns) // 1000, self._slot(stack, on_cpu, frames), count)
-            self.profile.add(frames, self.labels, count, cpu_ns, wall_ns)
-            if stack and self.profile.latency is not None:
-                self.profile.latency.see(frames, count)
-        for (stack, begin, end, n), (after, before) in zip(batch.dispatches or (), batch.bounds or (), strict=True):
-            self._dispatched(stack, begin, end - begin, before - after if after else None, n)
-        self._dispatching = batch.dispatching
-        if self.tap is not None:
-            self.tap(batch, stacks, self._table.stack)
+        self._add(batch)
         self.profile.duration_ns = round((time.monotonic() - self._began) * 1e9)
         if isinstance(batch.lost, NoSuchTarget):
             self.ended = "the target has exited"
@@ -249,6 +235,26 @@ class Session:
         if self._final is None:
             self._final, self._counters = self.stats(), self.counters()
             del self._sampler, self._calls, self._table, self._stack_check, self._slots
+
+    def _add(self, batch: Batch) -> None:
+        self._table.extend(batch.definitions)
+        self._calls.know(self._table.bodies(self._known))
+        self._known = self._table.functions()
+        self._calls.poll()
+        stacks = []
+        for t_ns, stack, flags, count, cpu_ns, wall_ns in batch.runs:
+            on_cpu = bool(flags & SAMPLE_FLAGS["on-cpu"])
+            frames = self._stack(stack, on_cpu)
+            stacks.append(frames)
+            self._times.add((t_ns - self._zero_ns) // 1000, self._slot(stack, on_cpu, frames), count)
+            self.profile.add(frames, self.labels, count, cpu_ns, wall_ns)
+            if stack and self.profile.latency is not None:
+                self.profile.latency.see(frames, count)
+        for (stack, begin, end, n), (after, before) in zip(batch.dispatches or (), batch.bounds or (), strict=True):
+            self._dispatched(stack, begin, end - begin, before - after if after else None, n)
+        self._dispatching = batch.dispatching
+        if self.tap is not None:
+            self.tap(batch, stacks, self._table.stack)
 
     def _stack(self, number: int, on_cpu: bool) -> Stack:
         if number:

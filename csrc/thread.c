@@ -75,7 +75,7 @@ void zs_thread_wait(struct zs_thread *thread, uint64_t until_ns)
 		if (value == RESTING)
 			return;
 		int why = wait_while(thread, value, value == WORKING ? until_ns : 0);
-		if ((why == EINTR || why == ETIMEDOUT) && atomic_compare_exchange_strong(&thread->word, &working, STOPPING))
+		if (why && why != EAGAIN && atomic_compare_exchange_strong(&thread->word, &working, STOPPING))
 			syscall(SYS_futex, &thread->word, FUTEX_WAKE_PRIVATE, 2, NULL, NULL, 0);
 	}
 }

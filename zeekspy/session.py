@@ -212,6 +212,7 @@ class Session:
             return
         from importlib import metadata  # what reads it takes 20 ms to import, which the first sample need not wait for
 
+        self._add(self._sampler.poll(0))  # what came since the last poll
         self._stack_check.verdict(FEW)
         if self._dispatching is not None and self._dispatching[3] > 1:
             stack, begin, end, n = self._dispatching

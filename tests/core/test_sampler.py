@@ -90,6 +90,25 @@ def test_what_was_sampled_before_the_target_went_is_kept(target: subprocess.Pope
     assert again.runs == []
 
 
+def test_it_goes_on_until_the_next_poll(target: subprocess.Popen[bytes]) -> None:
+    s = sampler(target, 1000)
+    runs = s.poll(50 * MS, go_on=True).runs
+    reported = s.stats()["samples"]
+    assert reported == sum(run[3] for run in runs)
+    time.sleep(0.3)
+    assert s.stats()["samples"] == reported  # as of the last poll
+    later = s.poll(0).runs
+    assert sum(run[3] for run in later) == s.stats()["samples"] - reported > 50
+    assert later[0][0] > runs[-1][0]
+    time.sleep(0.1)
+    assert s.poll(0).runs == []  # and then it rests
+    s.poll(20 * MS, go_on=True)
+    s.set_hz(500)
+    assert s.poll(100 * MS, go_on=True).lost is None
+    s.use("ptrace")
+    assert s.poll(100 * MS, go_on=True).lost is None  # gone on with, it is ended by whoever lets go of it
+
+
 @pytest.mark.parametrize("hz", [0, -1, 0.0009, 100_001, float("nan"), float("inf")])
 def test_absurd_rates_are_refused(hz: float, target: subprocess.Popen[bytes]) -> None:
     with pytest.raises(ValueError, match="hz"):

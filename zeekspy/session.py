@@ -27,7 +27,7 @@ from zeekspy.target import Target
 from zeekspy.timeline import Timeline
 
 LEAST_RUNS = 1 << 13
-"""Of times kept for each of many targets: more than two minutes at 100 Hz."""
+"""Of times kept for each of many targets: more than a minute at 100 Hz."""
 LOOKS = 50
 """At running stacks after each poll, until they have shown that the layout fits: a few milliseconds at most."""
 JUDGE_AFTER = 200

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.profiles import HTTP, SHARE, SITE, VALUES, profiles, small_profile, utf8, written
 from zeekspy import export
 from zeekspy.export import collapsed, pprof_read, svg
 from zeekspy.export.tree import main_value
-from zeekspy.profile import CORE, IDLE, Body, Frame, Profile, body_key, display_name, own_and_total
+from zeekspy.profile import CORE, IDLE, Body, Frame, Profile, Values, body_key, display_name, own_and_total
 from zeekspy.timeline import Timeline
 
 Sums = Counter[str]
@@ -117,6 +117,7 @@ def test_speedscope_adds_up(profile: Profile) -> None:
 
 @settings(max_examples=40)
 @given(timed_profiles())
+@example(Profile(samples={((), (("node", "#"),)): Values(1), ((), (("node", "%d"),)): Values(1)}))
 def test_perf_script_adds_up(profile: Profile) -> None:
     sums: Sums = Counter()
     text = written(profile, "perf-script").decode()

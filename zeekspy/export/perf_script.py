@@ -76,7 +76,9 @@ def _events(profile: Profile, without: int, texts: list[bytes]) -> Iterator[tupl
 
 def _head(labels: Labels) -> str:
     found = dict(labels)
-    name = "".join(c if c.isprintable() and not c.isspace() else "_" for c in found.get("node", "")) or "zeek"
+    # No # either: it begins a comment.
+    name = "".join(c if c.isprintable() and not c.isspace() and c != "#" else "_" for c in found.get("node", ""))
+    name = name or "zeek"
     pid = found.get("pid", "")
     return f"{name} {pid if pid.isascii() and pid.isdigit() else 0}".replace("%", "%%")
 

@@ -56,7 +56,7 @@ bench-generate: venv ## what a table from the debug info of ZEEK=... costs, besi
 	@$(BIN)/python tests/bench/generate.py $(ZEEK)
 
 soak: venv ## the fault suite in full: every kind of fault 500 times, over all engines (about an hour)
-	ZEEKSPY_SOAK=500 $(BIN)/python -m pytest -q tests/faults
+	ZEEKSPY_SOAK=500 $(BIN)/python -m pytest -q --hypothesis-profile=fresh tests/faults
 
 check-asan: venv ## the tests of the C core under AddressSanitizer and UBSan
 	ZEEKSPY_SANITIZE=1 LD_PRELOAD=$(SANITIZERS) ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, settings
 from tests.support import targets
 from zeekspy import standin
 
-# A machine that is busy with something else is no failure.
-settings.register_profile("zeekspy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-# For long runs: --hypothesis-profile=deep
-settings.register_profile("deep", settings.get_profile("zeekspy"), max_examples=3000)
+# A machine that is busy with something else is no failure. The same code gets the same examples, so that no change is
+# refused for what another one did; --hypothesis-profile=fresh draws new ones, deep many of them.
+settings.register_profile("zeekspy", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("fresh", settings.get_profile("zeekspy"), derandomize=False)
+settings.register_profile("deep", settings.get_profile("fresh"), max_examples=3000)
 settings.load_profile("zeekspy")
 
 

@@ -23,6 +23,7 @@ struct zs_engine;
 struct zs_engine_kind {
 	const char *name;
 	bool stops;                             // the target does not run during a walk
+	bool knows;                             // whether it ran until then, or was only ready to
 	int (*open)(struct zs_engine *engine, struct zs_error *error); // whether it can be used at all
 	void (*enter)(struct zs_engine *engine); // prepares the thread
 	int (*begin)(struct zs_engine *engine, struct zs_hold *ret, struct zs_error *error);

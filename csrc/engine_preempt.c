@@ -61,4 +61,4 @@ static int begin(struct zs_engine *engine, struct zs_hold *hold, struct zs_error
 	}
 }
 
-const struct zs_engine_kind zs_engine_preempt = { .name = "preempt", .stops = true, .enter = enter, .begin = begin };
+const struct zs_engine_kind zs_engine_preempt = { .name = "preempt", .stops = true, .knows = true, .enter = enter, .begin = begin };

@@ -243,7 +243,7 @@ static double waiting_share(const struct zs_sampler *s)
 		blocked_ns += blocked ? run->wall_ns : 0;
 		blocked_empty_ns += blocked && !run->stack ? run->wall_ns : 0;
 	}
-	if (s->batch_waited_ns <= s->batch_held_ns || !ready_ns)
+	if (s->engine.kind->knows || s->batch_waited_ns <= s->batch_held_ns || !ready_ns)
 		return 0;
 	double outside = blocked_ns ? (double)blocked_empty_ns / (double)blocked_ns : 1;
 	double share = (double)(s->batch_waited_ns - s->batch_held_ns) * zs_task_yielded(&s->task, s->held) * outside / (double)ready_ns;

@@ -10,6 +10,7 @@ Beyond MAX_ROWS rows, those with the smallest numbers are left out.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from zeekspy.profile import KINDS, Body, Frame, Profile
@@ -29,19 +30,25 @@ def comment(profile: Profile) -> str | None:
     table: dict[str, Any] = {
         "at": profile.time_ns,
         "ns": profile.calls_ns,
-        "bodies": [[f.kind, _utf8(f.name), _place(f.body), f.bodies, n] for f, n in most],
+        "bodies": [[f.kind, utf8(f.name), _place(f.body), f.bodies, n] for f, n in most],
         "lines": [[n, [list(line) for line in chain]] for chain, n in lines],
     }
     return PREFIX + json.dumps(table, separators=(",", ":"))
 
 
-def into(profile: Profile, comments: list[str]) -> None:
-    """Adds to ``profile`` what the comments say; what is not well-formed says nothing."""
-    for text in dict.fromkeys(c for c in comments if c.startswith(PREFIX)):
+def tables(prefix: str, comments: list[str]) -> Iterator[Any]:
+    """What the comments with that prefix hold, as JSON; each once, and those that are not well-formed left out."""
+    for text in dict.fromkeys(c for c in comments if c.startswith(prefix)):
         try:
-            table = json.loads(text.removeprefix(PREFIX))
+            table = json.loads(text.removeprefix(prefix))
         except (ValueError, RecursionError):
             continue
+        yield table
+
+
+def into(profile: Profile, comments: list[str]) -> None:
+    """Adds to ``profile`` what the comments say; what is not well-formed says nothing."""
+    for table in tables(PREFIX, comments):
         match table:
             case {"ns": int(ns), "bodies": list(bodies), "lines": list(lines)}:
                 part = Profile(calls_ns=ns if 0 <= ns < _MOST else 0)
@@ -53,10 +60,10 @@ def into(profile: Profile, comments: list[str]) -> None:
 
 
 def _place(body: Body | None) -> list[Any] | None:
-    return None if body is None else [_utf8(body.file), body.first_line, body.last_line]
+    return None if body is None else [utf8(body.file), body.first_line, body.last_line]
 
 
-def _utf8(text: str | None) -> str | None:
+def utf8(text: str | None) -> str | None:
     """As the file's table of strings has it."""
     return text if text is None else text.encode("utf-8", "backslashreplace").decode()
 

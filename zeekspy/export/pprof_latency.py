@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from zeekspy.export.pprof_calls import tables, utf8
 from zeekspy.latency import BUCKETS, MAX_HANDLERS, SLOWEST, Dispatch, Handled, Latency
 from zeekspy.profile import KINDS, Body, Frame, Profile
 
@@ -30,7 +31,7 @@ def comment(profile: Profile) -> str | None:
     table = {
         "at": profile.time_ns,
         "handled": [
-            [_utf8(name), h.kind, h.samples, h.long_samples, h.long_ns, {i: n for i, n in enumerate(h.buckets) if n}]
+            [utf8(name), h.kind, h.samples, h.long_samples, h.long_ns, {i: n for i, n in enumerate(h.buckets) if n}]
             for name, h in latency.handled.items()
         ],
         "slowest": [
@@ -40,7 +41,7 @@ def comment(profile: Profile) -> str | None:
                 d.longest_ns,
                 d.length_ns,
                 d.samples,
-                [[_utf8(key), _utf8(value)] for key, value in d.labels],
+                [[utf8(key), utf8(value)] for key, value in d.labels],
                 list(map(_frame, d.stack)),
             ]
             for d in latency.slowest
@@ -51,11 +52,7 @@ def comment(profile: Profile) -> str | None:
 
 def into(profile: Profile, comments: list[str]) -> None:
     """Adds to ``profile`` what the comments say; what is not well-formed says nothing."""
-    for text in dict.fromkeys(c for c in comments if c.startswith(PREFIX)):
-        try:
-            table = json.loads(text.removeprefix(PREFIX))
-        except (ValueError, RecursionError):
-            continue
+    for table in tables(PREFIX, comments):
         match table:
             case {"handled": list(handled), "slowest": list(slowest)}:
                 part = Latency()
@@ -66,14 +63,9 @@ def into(profile: Profile, comments: list[str]) -> None:
 
 def _frame(frame: Frame) -> list[Any]:
     b = frame.body
-    body = None if b is None else [_utf8(b.file), b.first_line, b.last_line]
+    body = None if b is None else [utf8(b.file), b.first_line, b.last_line]
     flags = " ".join(sorted(frame.flags))
-    return [frame.kind, _utf8(frame.name), body, frame.bodies, flags, _utf8(frame.file), frame.line]
-
-
-def _utf8(text: str | None) -> str | None:
-    """As the file's table of strings has it."""
-    return text if text is None else text.encode("utf-8", "backslashreplace").decode()
+    return [frame.kind, utf8(frame.name), body, frame.bodies, flags, utf8(frame.file), frame.line]
 
 
 def _number(value: Any) -> bool:

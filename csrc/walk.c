@@ -110,6 +110,14 @@ static bool within(const struct zs_walker *w, uint32_t func, const struct zs_pla
 	return !known || !w->target.pid;
 }
 
+// Whether an entry's function can have made the call of the entry that follows it. The entries may be copied while one
+// replaces another: then call and caller do not belong together. (Code that ZAM has inlined calls from elsewhere, too.)
+static bool calls_from_within(const struct zs_walker *w, uint32_t i)
+{
+	const struct zs_place *place = &w->decoded[i + 1].call;
+	return !w->decoded[i].func || !place->file || within(w, w->decoded[i].func, place);
+}
+
 static uint32_t make_frame(struct zs_walker *w, uint32_t i, uint32_t *flags)
 {
 	const struct zs_entry *e = &w->sight.entries[i];
@@ -123,8 +131,7 @@ static uint32_t make_frame(struct zs_walker *w, uint32_t i, uint32_t *flags)
 	bool bif = zs_kind_of(w, i) == ZS_KIND_BIF;
 	if (!zs_executes(w, i)) {
 		place = w->decoded[i + 1].call;
-		// The entries may be copied while one replaces another: then call and caller do not belong together.
-		if (d->func && place.file && w->sight.same < w->sight.n && !within(w, d->func, &place)) {
+		if (w->sight.same < w->sight.n && !calls_from_within(w, i)) {
 			place = (struct zs_place){ 0 };
 			*flags |= ZS_LINELESS;
 		}
@@ -181,8 +188,12 @@ static int is_enough(struct zs_walker *w, bool *ret, struct zs_error *error)
 	for (uint32_t i = 0; i < w->sight.n; i++)
 		if (!w->decoded[i].func || !(zs_has_funcs(w) || w->decoded[i].agreed))
 			return ZS_OK;
-	*ret = true;
-	return take(w, error);
+	rc = take(w, error);
+	for (uint32_t i = 0; rc >= 0 && i < w->sight.n; i++)
+		if (!zs_executes(w, i) && !calls_from_within(w, i))
+			return ZS_OK;
+	*ret = rc >= 0;
+	return rc;
 }
 
 // Everything the sight's entries refer to; *unmatched as zs_match_frames says.

@@ -16,11 +16,12 @@ LOOKS = 40
 TRUSTED_S = 0.02
 """How long the core takes what a global names for unchanged (resolve.c)."""
 PLACE = Place("a.zeek", 2, 2)
+AROUND = Place("a.zeek", 1, 9)
 
 
-def stack(name: str) -> Script:
-    function = Function(name, "function", (Body(Place("a.zeek", 1, 9)),))
-    outer = Function("dns_request", "event", (Body(Place("a.zeek", 1, 9)),))
+def stack(name: str, caller: Place = AROUND) -> Script:
+    function = Function(name, "function", (Body(AROUND),))
+    outer = Function("dns_request", "event", (Body(caller),))
     return Script((Entry(outer), Entry(function, True, PLACE, at=PLACE, has_next=True)))
 
 
@@ -57,6 +58,13 @@ def test_most_looks_are_one_call(offsets: Offsets) -> None:
     assert [look.calls for look in looks[-10:]].count(1) >= 8  # but for those when it is time to compare again
     time.sleep(2 * TRUSTED_S)
     assert walker.walk().calls > 1
+
+
+@BOTH_ERAS
+def test_a_call_that_its_caller_cannot_make_is_compared_every_time(offsets: Offsets) -> None:
+    """Entries copied while one replaced another give such stacks: only a second copy tells them from inlined code."""
+    walker = live_walker(write(stack("HTTP::set_state", Place("a.zeek", 20, 30)), offsets, 5))
+    assert all(walker.walk().calls > 1 for _ in range(LOOKS))
 
 
 @BOTH_ERAS

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from zeekspy.cli import arguments
+from zeekspy.cli import arguments, summary
 
 
 def add_parser(subparsers: Any) -> None:
@@ -30,7 +30,6 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from zeekspy import export, session
-    from zeekspy.cli import record
     from zeekspy.cli.progress import Progress
     from zeekspy.cli.stop import Stop
     from zeekspy.confine import confine
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         output.discard()
     print()
     print(text.table(s.profile, limit=20))
-    print("\n".join(record.summary(s.profile, [s])))
+    print("\n".join(summary.lines([s])))
     print(f"{written}  open it with: {form.opens_with(written)}")
     return 1 if output.rescued else 0
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeekspy.cli import arguments, selecting
+from zeekspy.cli import arguments, sampling, selecting, summary
 
 if TYPE_CHECKING:
     from zeekspy.cli.stop import Stop
@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from zeekspy.profile import Profile
     from zeekspy.session import Session
 
-
-MANY = 32
-WARN_UNSEEN = 0.05
-"""Targets that memory and CPU are shared out for at least, where more may come."""
-ENGINES = ("nonblocking", "preempt")
-"""What auto may choose for targets that come later."""
 OUTPUT = "file to write (a dated name); with {node} in its name, or a folder, a file for each node and one for all"
 
 
@@ -41,24 +35,10 @@ def add_parser(subparsers: Any) -> None:
         "when the target exits, always with a complete file.",
     )
     selecting.add_arguments(p, many=True, nodes=True)
-    p.add_argument("--hz", type=arguments.hz, default=100.0, help="samples a second (100)")
+    sampling.add_arguments(p)
     p.add_argument("--duration", type=arguments.seconds, metavar="S", help="stop after this time: 60, 5m, 1h")
     p.add_argument("-o", "--output", "--profile", dest="output", metavar="FILE", help=OUTPUT)
     p.add_argument("-f", "--format", metavar="FMT", help="format, where the file name's ending does not say it")
-    p.add_argument(
-        "--engine",
-        choices=("auto", "nonblocking", "preempt", "ptrace"),
-        default="auto",
-        help="nonblocking never stops the target; preempt and ptrace do for each look, and see it unchanged (auto)",
-    )
-    p.add_argument(
-        "--max-cpu",
-        type=arguments.percent,
-        default=2.0,
-        metavar="PERCENT",
-        help="of a core, for each target: the rate is lowered where sampling costs more (2)",
-    )
-    p.add_argument("--offsets", type=Path, metavar="FILE", help="table of offsets to use")
     p.add_argument("--stats", type=Path, metavar="FILE", help="also write the counters there, as JSON")
     p.add_argument(
         "--follow",
@@ -105,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             for o in (output, files, stats):
                 if o is not None:
                     o.discard()
-    print("\n".join(summary(profile, sessions)), file=sys.stderr)
+    print("\n".join(summary.lines(sessions)), file=sys.stderr)
     if not recording.confinement.confined:
         print(f"not confined: {recording.confinement.why}", file=sys.stderr)
     if str(written) != "-":
@@ -151,17 +131,10 @@ def _record(args: argparse.Namespace, nodes: list[Node], outputs: list[Output], 
 
     spawned = Spawned(args.command) if args.command else None
     error: Exception | None = None
-    among = max(len(nodes), MANY) if args.follow else len(nodes)
+    among = sampling.among(nodes, more=args.follow)
 
     def join(node: Node) -> Session:
-        labels = {"node": node.name, "pid": str(node.pid), "role": node.role}
-        return session.Session(
-            session.attach(node.pid, args.offsets),
-            args.hz,
-            engine=args.engine,
-            labels=tuple((k, v) for k, v in labels.items() if v),
-            among=among,
-        )
+        return sampling.of_node(node, args, among)
 
     follower = None
     try:
@@ -170,7 +143,7 @@ def _record(args: argparse.Namespace, nodes: list[Node], outputs: list[Output], 
             labels = (("pid", str(attachment.target.pid)),)
             sessions = [session.Session(attachment, args.hz, engine=args.engine, labels=labels)]
         else:
-            room_for(among)
+            sampling.room_for(among)
             sessions = []
             for node in nodes:
                 try:
@@ -178,10 +151,9 @@ def _record(args: argparse.Namespace, nodes: list[Node], outputs: list[Output], 
                 except NoSuchTarget:  # one that ends is what is to be followed
                     if not args.follow:
                         raise
-        may_come = set(ENGINES if args.engine == "auto" else [args.engine]) if args.follow else set()
         confinement = confine(
             [s.attachment.target.pid for s in sessions],
-            {engine for s in sessions for engine in s.choice.engines} | may_come,
+            sampling.engines(sessions, args.engine, more=args.follow),
             folders=[folder for o in outputs for folder in o.folders],
             child=spawned.pid if spawned is not None else 0,
             others=args.follow,
@@ -223,17 +195,6 @@ def _record(args: argparse.Namespace, nodes: list[Node], outputs: list[Output], 
     return Recording(profile, right, confinement, error)
 
 
-def room_for(targets: int) -> None:
-    """Asks for as many open files as that takes; where it may not have them, it goes as far as it goes."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 256 + 16 * targets
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
-
-
 def write_stats(recording: Recording, out: Any) -> None:
     """One JSON object; for several targets a list of them."""
     import json
@@ -242,44 +203,3 @@ def write_stats(recording: Recording, out: Any) -> None:
     common = {"confined": c.confined, "confined_why": c.why, "capabilities": c.capabilities}
     rows = [{**s.stats(), **dict(s.labels), "pid": s.attachment.target.pid, **common} for s in recording.sessions]
     out.write((json.dumps(rows[0] if len(rows) == 1 else rows, indent=2) + "\n").encode())
-
-
-def summary(profile: Profile, sessions: list[Session]) -> list[str]:
-    """A line a target: samples, shares, what was lost, rates, engine; its slowest dispatch; why there is nothing."""
-    from zeekspy.export import dispatches
-
-    lines = []
-    for s in sessions:
-        c, node = s.stats(), dict(s.labels).get("node")
-        who = f"{node}, " if node else ""
-        n = c["samples"] or 1
-        found = s.profile.latency.slowest[:1] if s.profile.latency is not None else []
-        slow = "".join(f"; slowest dispatch {dispatches.one(d)}" for d in found)
-        shares = ", ".join(f"{k} {100 * c[k] / n:.1f} %" for k in ("script", "core", "idle"))
-        lines.append(
-            f"{who}pid {s.attachment.target.pid}: {c['samples']} samples ({shares}), "
-            f"torn {c['torn']}, stale {c['stale']}, "
-            f"unreadable {c['unreadable']}, lineless {c['lineless']}, missed {c['missed']}; "
-            f"{c['hz_achieved']:g} of {c['hz_asked']:g} Hz, "
-            f"engine {c['engine']} ({c['engine_reason']}){slow}" + (f"; {s.ended}" if s.ended else "")
-        )
-        if c["hz_lowered_to"]:
-            lines.append(
-                f"  the rate was lowered to {c['hz_lowered_to']:.4g} Hz: sampling cost more than it may (--max-cpu) or "
-                "could not keep up"
-            )
-        if c["unseen"] > WARN_UNSEEN:
-            lines.append(
-                f"  warning: {100 * c['unseen']:.0f} % of its CPU time was not seen: looking took a CPU from threads "
-                "that it waited for. One CPU more, or --engine preempt, shows it right"
-            )
-        if not c["samples"]:
-            lines.append("  no samples: the recording ended before the first one was due")
-        elif not c["script"]:
-            lines.append("  no script was running in any sample: the profile holds only core and idle time")
-        elif c["layout_unproven"]:
-            lines.append(
-                f"  warning: no stack has shown that the offsets of {c['layout']} are right for "
-                f"{', '.join(c['layout_unproven'])}: functions or lines may be wrong or missing"
-            )
-    return lines

@@ -10,8 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeekspy.cli import arguments, selecting
-from zeekspy.cli.record import ENGINES, MANY, room_for
+from zeekspy.cli import arguments, sampling, selecting
 
 if TYPE_CHECKING:
     from zeekspy.discovery import Node
@@ -37,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE",
         help="ask for Authorization: Bearer with the token in FILE; needed for any address that is not loopback",
     )
-    p.add_argument("--hz", type=arguments.hz, default=100.0, help="samples a second (100)")
+    sampling.add_arguments(p, cost=", answers aside")
     p.add_argument(
         "--follow",
         action=argparse.BooleanOptionalAction,
@@ -51,17 +50,6 @@ def add_parser(subparsers: Any) -> None:
         metavar="N",
         help="bodies that have series of their own in /metrics; all others are one series a node (200)",
     )
-    p.add_argument(
-        "--engine", choices=("auto", "nonblocking", "preempt", "ptrace"), default="auto", help="as record's (auto)"
-    )
-    p.add_argument(
-        "--max-cpu",
-        type=arguments.percent,
-        default=2.0,
-        metavar="PERCENT",
-        help="of a core, for each target: the rate is lowered where sampling costs more; answers do not count (2)",
-    )
-    p.add_argument("--offsets", type=Path, metavar="FILE", help="table of offsets to use")
     p.set_defaults(func=run)
 
 
@@ -69,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
     import time
     from importlib import metadata
 
-    from zeekspy import session
     from zeekspy.cli.stop import Stop
     from zeekspy.confine import Confinement, confine
     from zeekspy.errors import UsageError
@@ -99,18 +86,11 @@ def run(args: argparse.Namespace) -> int:
         nodes = selecting.nodes(chosen, may_come=follow)
         if not nodes:
             _wait_for(chosen)
-        among = max(len(nodes), MANY) if follow else len(nodes)
-        room_for(among + FILES // 16)
+        among = sampling.among(nodes, more=follow)
+        sampling.room_for(among + FILES // 16)
 
         def join(node: Node) -> Session:
-            labels = {"node": node.name, "pid": str(node.pid), "role": node.role}
-            return session.Session(
-                session.attach(node.pid, args.offsets),
-                args.hz,
-                engine=args.engine,
-                labels=tuple((k, v) for k, v in labels.items() if v),
-                among=among,
-            )
+            return sampling.of_node(node, args, among)
 
         sessions, known = _join(nodes, join, follow)
         about = {
@@ -139,9 +119,8 @@ def run(args: argparse.Namespace) -> int:
         )
         feed.say = _say
         host = f"[{address}]" if ":" in address else address
-        may_come = set(ENGINES if args.engine == "auto" else [args.engine]) if follow else set()
         pids = [s.attachment.target.pid for s in sessions]
-        engines = {engine for s in sessions for engine in s.choice.engines} | may_come
+        engines = sampling.engines(sessions, args.engine, more=follow)
 
         def give_up() -> None:
             found: Confinement = confine(pids, engines, others=follow, serves=True)

@@ -6,10 +6,9 @@ import argparse
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeekspy.cli import arguments, selecting
+from zeekspy.cli import arguments, sampling, selecting
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -28,27 +27,13 @@ def add_parser(subparsers: Any) -> None:
         "often they are called, and what its threads do. Press ? for the keys.",
     )
     selecting.add_arguments(p, many=True, nodes=True)
-    p.add_argument("--hz", type=arguments.hz, default=100.0, help="samples a second (100)")
+    sampling.add_arguments(p, max_cpu=10.0, cost=", the picture included")
     p.add_argument("--window", type=arguments.seconds, default=5.0, metavar="S", help="length of the last seconds (5)")
     p.add_argument("--interval", type=_interval, default=1.0, metavar="S", help="between two pictures, from 0.2 (1)")
     p.add_argument("--once", action="store_true", help="sample for one window, print the table and end")
     p.add_argument("--json", action="store_true", help="with --once: print JSON, a list for several processes")
     p.add_argument("--by", choices=("body", "line", "file"), default="body", help="what a row is (body)")
     p.add_argument("--limit", type=arguments.count, metavar="N", help="with --once: rows of the text (20)", default=20)
-    p.add_argument(
-        "--engine",
-        choices=("auto", "nonblocking", "preempt", "ptrace"),
-        default="auto",
-        help="as record's (auto)",
-    )
-    p.add_argument(
-        "--max-cpu",
-        type=arguments.percent,
-        default=10.0,
-        metavar="PERCENT",
-        help="of a core, for each target, the picture included: the rate is lowered where top costs more (10)",
-    )
-    p.add_argument("--offsets", type=Path, metavar="FILE", help="table of offsets to use")
     p.set_defaults(func=run)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeekspy.cli import arguments, selecting
+from zeekspy.cli import arguments, sampling, selecting
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -67,11 +67,8 @@ def add_parser(subparsers: Any) -> None:
     source = "a Zeek's http://…/metrics, a stats.log, or 'command:COMMAND' that prints DROPPED RECEIVED as counters"
     p.add_argument("--drops-from", action="append", default=[], metavar="SOURCE", help=source)
     p.add_argument("--status", type=Path, metavar="DIR", help="what the watch that writes there sees now")
-    p.add_argument("--hz", type=arguments.hz, default=100.0, help="samples a second (100)")
+    sampling.add_arguments(p)
     p.add_argument("--duration", type=arguments.seconds, metavar="S", help="stop after this time (never)")
-    p.add_argument("--engine", choices=("auto", "nonblocking", "preempt", "ptrace"), default="auto", help="as record's")
-    p.add_argument("--max-cpu", type=arguments.percent, default=2.0, metavar="PERCENT", help="as record's (2)")
-    p.add_argument("--offsets", type=Path, metavar="FILE", help="table of offsets to use")
     p.add_argument("--follow", action="store_true", help="also those that start meanwhile, as record does")
     p.set_defaults(func=run)
 
@@ -153,25 +150,20 @@ class _Signalled:
 def _watch(
     args: argparse.Namespace, settings: Settings, nodes: list[Node], keeper: Keeper, stop: Stop
 ) -> tuple[list[Session], Exception | None]:
-    from zeekspy import session
-    from zeekspy.cli.record import ENGINES, MANY, room_for
     from zeekspy.confine import confine
     from zeekspy.errors import FileError, LayoutError, NoSuchTarget, ZeekspyError
     from zeekspy.follow import Follower
     from zeekspy.rolling.watching import Watching, available_memory
 
-    among = max(len(nodes), MANY) if args.follow else len(nodes)
+    among = sampling.among(nodes, more=args.follow)
     sessions: list[Session] = []
 
     def join(node: Node) -> Session:
         live = sum(s.ended is None for s in sessions)
         settings.room(live + 1, available_memory())
-        labels = {"node": node.name, "pid": str(node.pid), "role": node.role}
-        attachment = session.attach(node.pid, args.offsets)
-        wanted = tuple((k, v) for k, v in labels.items() if v)
-        return session.Session(attachment, args.hz, engine=args.engine, labels=wanted, among=among)
+        return sampling.of_node(node, args, among)
 
-    room_for(among)
+    sampling.room_for(among)
     for node in nodes:
         try:
             sessions.append(join(node))
@@ -179,8 +171,7 @@ def _watch(
             if not args.follow:
                 raise
     signalled = _Signalled()
-    may_come = set(ENGINES if args.engine == "auto" else [args.engine]) if args.follow else set()
-    engines = {engine for s in sessions for engine in s.choice.engines} | may_come
+    engines = sampling.engines(sessions, args.engine, more=args.follow)
     confinement = confine([s.attachment.target.pid for s in sessions], engines, others=args.follow)
     keeper.start()
     watching = Watching(settings, keeper.keep, _note)

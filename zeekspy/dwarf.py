@@ -18,6 +18,7 @@ from zeekspy.elf import ET_REL, Elf
 from zeekspy.errors import DebugInfoError, NotZeek, UsageError
 from zeekspy.forms import uleb
 from zeekspy.layout import Layout, version_key
+from zeekspy.stdlib import stdlib_of
 from zeekspy.zeek_types import Member, ZeekClass
 
 Place = tuple[int, Die]
@@ -68,7 +69,7 @@ def _generate(
     debug = [find(e, Path(debug_file) if debug_file is not None and e is elf else None) for e in elfs]
     classes = Classes([Dwarf(file) for file in debug], progress)
     classes.search()
-    fields, stdlib = _fields(classes, elf.name, elf.stdlib)
+    fields, stdlib = _fields(classes, elf.name, stdlib_of(elf))
     progress(1.0)
     seen: dict[str, Any] = {
         "version": version,

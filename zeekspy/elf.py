@@ -182,8 +182,6 @@ class Elf:
             raise FileError(f"{self.name} was shortened while it was read")
         return data
 
-    # ---- segments
-
     @property
     def loads(self) -> tuple[Segment, ...]:
         """The PT_LOAD segments in the order of the file."""
@@ -226,8 +224,6 @@ class Elf:
             return 0, 0
         return min(s.vaddr for s in spans), max(s.vaddr + s.memsz for s in spans)
 
-    # ---- notes
-
     @cached_property
     def build_id(self) -> str | None:
         """The GNU build-id in hexadecimal, None if the linker was not asked for one."""
@@ -244,8 +240,6 @@ class Elf:
                     return notes[desc : desc + descsz].hex()
                 at = desc + (descsz + 3 & ~3)
         return None
-
-    # ---- dynamic symbols
 
     @cached_property
     def _dynamic(self) -> _Dynamic | None:
@@ -311,8 +305,6 @@ class Elf:
                 return Symbol(value, size)
         return None
 
-    # ---- sections and .symtab
-
     @cached_property
     def sections(self) -> tuple[Section, ...]:
         """The section headers; none where they were stripped. FileError where they are damaged."""
@@ -374,18 +366,6 @@ class Elf:
     def mentions(self, name: str) -> bool:
         """Whether .symtab has ``name``, defined here or only used: what an object file can tell."""
         return next(self._in_symtab(name.encode()), None) is not None
-
-    # ---- what the file says about its build
-
-    @cached_property
-    def stdlib(self) -> str:
-        """Which C++ library's std::string the program uses: one of layout.STDLIBS."""
-        if any(n.startswith("libc++.so") for n in self.needed):
-            return "libc++"
-        seen = self.mentioned(b"NSt3__1", b"NSt7__cxx11", b"_ZNSs", b"_ZNKSs", b"RKSs")
-        if b"NSt3__1" in seen and b"NSt7__cxx11" not in seen:
-            return "libc++"
-        return "libstdc++-old" if seen & {b"_ZNSs", b"_ZNKSs", b"RKSs"} and b"NSt7__cxx11" not in seen else "libstdc++"
 
     def mentioned(self, *words: bytes) -> set[bytes]:
         """Which of the words are part of a name in .dynsym, or in .symtab if there is no .dynsym."""

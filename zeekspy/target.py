@@ -10,6 +10,7 @@ from typing import BinaryIO
 from zeekspy import access, zeek_types
 from zeekspy.elf import Elf, Segment
 from zeekspy.errors import NoSuchTarget, NotZeek, TargetError, UnknownBuild
+from zeekspy.stdlib import stdlib_of
 
 PAGE = 4096
 MAX_MAPS = 1 << 24
@@ -147,7 +148,7 @@ def read_executable(elf: Elf, bias: int, what: str) -> Executable:
         arch=elf.arch,
         build_id=elf.build_id,
         version=_version(elf, symbols["version"] - bias, sizes["version"]),
-        stdlib=elf.stdlib,
+        stdlib=stdlib_of(elf),
         debug=zeek_types.is_debug_build(elf.names),
         symbols=symbols,
         sizes=sizes,

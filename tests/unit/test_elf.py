@@ -18,6 +18,7 @@ from tests.support import shapes
 from zeekspy.debug_files import crc32, debuglink
 from zeekspy.elf import Elf
 from zeekspy.errors import FileError, NotZeek, ZeekspyError
+from zeekspy.stdlib import stdlib_of
 from zeekspy.zeek_types import is_debug_build
 
 CALL_STACK = "_ZN4zeek6detail10call_stackE"
@@ -154,16 +155,16 @@ def test_debug_builds_are_known_by_their_version_function(build: Build) -> None:
         assert is_debug_build(debug.names)
 
 
-@pytest.mark.parametrize(("flags", "stdlib"), [([], "libstdc++"), (["-D_GLIBCXX_USE_CXX11_ABI=0"], "libstdc++-old")])
+@pytest.mark.parametrize(("flags", "expected"), [([], "libstdc++"), (["-D_GLIBCXX_USE_CXX11_ABI=0"], "libstdc++-old")])
 @pytest.mark.parametrize("link", [["-rdynamic"], ["-c"]])
-def test_stdlib(tmp_path: Path, flags: list[str], link: list[str], stdlib: str) -> None:
+def test_stdlib(tmp_path: Path, flags: list[str], link: list[str], expected: str) -> None:
     source = tmp_path / "program.cc"
     source.write_text(
         "#include <string>\nvoid f(const std::string &s, std::string *t) { t->append(s); }\nint main() {}\n"
     )
     shapes.run(shapes.compiler("g++"), *flags, *link, source, "-o", tmp_path / "program")
     with Elf(tmp_path / "program") as elf:
-        assert elf.stdlib == stdlib
+        assert stdlib_of(elf) == expected
 
 
 def test_libcxx_by_its_names(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_libcxx_by_its_names(tmp_path: Path) -> None:
     )
     shapes.run(shapes.compiler("g++"), "-rdynamic", source, "-o", tmp_path / "program")
     with Elf(tmp_path / "program") as elf:
-        assert elf.stdlib == "libc++"
+        assert stdlib_of(elf) == "libc++"
 
 
 def test_debuglink(build: Build, tmp_path: Path) -> None:
@@ -231,7 +232,7 @@ def everything(data: bytes) -> None:
             lambda: elf.needed,
             lambda: elf.sections,
             lambda: elf.build_id,
-            lambda: elf.stdlib,
+            lambda: stdlib_of(elf),
             lambda: elf.vtable_range,
             lambda: debuglink(elf),
             lambda: elf.mentions("version"),

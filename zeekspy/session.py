@@ -179,10 +179,10 @@ class Session:
         """
         return self._sampler.poll(budget_ns, go_on=True)
 
-    def lower_hz(self, hz: float) -> None:
-        """Goes on at a lower rate than was asked for, because sampling costs too much (``limit.py``)."""
+    def change_hz(self, hz: float) -> None:
+        """Goes on at a lower rate than was asked for, because sampling costs too much, or at that again (limit.py)."""
         self._sampler.set_hz(hz)
-        self.lowered_to = hz
+        self.lowered_to = hz if hz < self.hz else None
 
     def counters(self) -> dict[str, Any]:
         """The core's, as they are now."""

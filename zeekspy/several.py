@@ -38,22 +38,24 @@ def run(
     poll_ns: int = POLL_NS,
     newcomers: Callable[[], Sequence[Session]] | None = None,
     spent: Callable[[], float] | None = None,
+    again: bool = False,
 ) -> Iterator[float]:
     """Samples all sessions, side by side, and yields the seconds gone by after every ``poll_ns``, about.
 
     Ends when ``duration`` seconds are over or all targets have gone; the caller may stop asking at any time. The rate
-    is lowered when it costs more than ``max_cpu`` percent of a core for each target. What goes wrong with one of
-    several targets ends only that one's session and is its ``error``. ``newcomers`` is asked after each poll who else
-    is to be sampled; then it goes on without any target too, sessions are added to ``sessions``, and those that have
-    ended are finished and let go of what they hold; the caller may then take them out. ``spent`` says what sampling
-    has cost so far (CPU seconds), where that is not all that this process does.
+    is lowered when it costs more than ``max_cpu`` percent of a core for each target, and with ``again`` the one asked
+    for is tried again after a while. What goes wrong with one of several targets ends only that one's session and is
+    its ``error``. ``newcomers`` is asked after each poll who else is to be sampled; then it goes on without any target
+    too, sessions are added to ``sessions``, and those that have ended are finished and let go of what they hold; the
+    caller may then take them out. ``spent`` says what sampling has cost so far (CPU seconds), where that is not all
+    that this process does.
     """
     from concurrent import futures
 
     began = time.monotonic()
     limit, spent = None, spent or own_cpu
     if max_cpu is not None:
-        limit = Limit(sessions[0].hz if sessions else 0.0, max_cpu * len(sessions), began, spent())
+        limit = Limit(sessions[0].hz if sessions else 0.0, max_cpu * len(sessions), began, spent(), again)
     crews: list[_Crew] = []
     with futures.ThreadPoolExecutor(max_workers=64) as pool:
         while True:
@@ -147,9 +149,9 @@ def _let_go(live: Sequence[Session]) -> None:
 def _join(limit: Limit, session: Session, spent: float) -> None:
     limit.at, limit.cpu = time.monotonic(), spent  # attaching is no sampling
     if not limit.hz:
-        limit.hz = session.hz
+        limit.hz = limit.asked = session.hz
     elif limit.hz < session.hz:
-        session.lower_hz(limit.hz)
+        session.change_hz(limit.hz)
 
 
 def _keep(limit: Limit, live: Sequence[Session], crews: Sequence[_Crew], spent: Callable[[], float]) -> None:
@@ -157,12 +159,12 @@ def _keep(limit: Limit, live: Sequence[Session], crews: Sequence[_Crew], spent: 
     if now - limit.at < WINDOW or not live:
         return
     counters = [s.progress() for s in live]
-    lower = limit.lower(now, spent(), sum(samples for samples, _ in counters), sum(missed for _, missed in counters))
-    if lower is not None:
+    hz = limit.change(now, spent(), sum(samples for samples, _ in counters), sum(missed for _, missed in counters))
+    if hz is not None:
         for crew in crews:
-            crew.core.set_hz(lower)
+            crew.core.set_hz(hz)
         for s in live:
-            s.lower_hz(lower)
+            s.change_hz(hz)
 
 
 def own_cpu() -> float:

@@ -37,7 +37,7 @@ class Fake:
     def progress(self) -> tuple[int, int]:
         return 100 * self.taken, 0
 
-    def lower_hz(self, hz: float) -> None:
+    def change_hz(self, hz: float) -> None:
         self.rates.append(hz)
 
 
@@ -69,6 +69,18 @@ def test_all_are_slowed_down_when_they_cost_too_much(monkeypatch: pytest.MonkeyP
     assert one.rates
     assert all(limit.LOWEST <= hz < 1000 for hz in one.rates)
     assert one.rates == sorted(one.rates, reverse=True)
+
+
+def test_the_rate_asked_for_is_tried_again_where_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for again in (False, True):
+        seconds = itertools.count(0, limit.AGAIN)
+        cpu = itertools.chain([0.0, limit.AGAIN], itertools.repeat(limit.AGAIN))  # a whole core, and then nothing
+        monkeypatch.setattr(several.time, "monotonic", lambda seconds=seconds: float(next(seconds)))
+        monkeypatch.setattr(several, "own_cpu", lambda cpu=cpu: float(next(cpu)))
+        one = Fake(4)
+        run(one, max_cpu=2, again=again)
+        assert one.rates[0] < 1000.0
+        assert one.rates[1:] == ([1000.0] if again else [])
 
 
 def test_without_a_limit_nobody_is() -> None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
-from zeekspy import several
 from zeekspy.errors import ZeekspyError
 from zeekspy.profile import CORE, Body, Frame, Profile
-from zeekspy.serve.feed import AGAIN_S, COUNTERS, Feed
+from zeekspy.serve.feed import COUNTERS, Feed
 from zeekspy.serve.series import OTHER, Series
 from zeekspy.serve.store import Store
 
@@ -42,9 +37,6 @@ class FakeSession:
     def end(self) -> None:
         self.ended = "the target has exited"
         self.profile.calls = {KEY: self.called}
-
-    def lower_hz(self, hz: float) -> None:
-        self.lowered_to = hz  # type: ignore[assignment]
 
     def counters(self) -> dict[str, int]:
         return {**dict.fromkeys(COUNTERS, 0), "samples": self.taken}
@@ -101,28 +93,3 @@ def test_what_a_session_brings_is_taken_once() -> None:
     assert sum(series.look()["zeek-7"].calls.values()) == 15
     assert set(series.look()["zeek-7"].calls) <= {OTHER, series.name(KEY)}
     assert series.look()["zeek-7"].attached == 0
-
-
-def test_a_rate_that_was_lowered_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    sessions: list[Any] = [FakeSession(7)]
-    feed, _, series = feed_of(sessions)
-    rates = []
-
-    def run(*args: object, **options: object) -> Iterator[float]:
-        rates.append(sessions[0].lowered_to)
-        sessions[0].lower_hz(20.0)
-        yield 1.0
-        assert series.look()["zeek-7"].hz == 20.0
-        yield AGAIN_S / 2
-        if len(rates) == 3:
-            sessions[0].end()
-        yield AGAIN_S
-        assert len(rates) == 3, "it went on at the lowered rate"
-
-    monkeypatch.setattr(several, "run", run)
-    ended = threading.Event()
-    feed.on_tick = lambda: None if feed.alive else ended.set()
-    feed.start()
-    assert ended.wait(20)
-    assert feed.error is None
-    assert rates == [None, None, None]

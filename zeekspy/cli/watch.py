@@ -8,7 +8,6 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from zeekspy.cli.stop import Stop
     from zeekspy.discovery import Node
-    from zeekspy.follow import Follower
     from zeekspy.rolling.grammar import Expression
     from zeekspy.rolling.keeper import Keeper
     from zeekspy.rolling.watching import Settings
@@ -41,8 +39,6 @@ examples:
   zeekspy watch --status /var/tmp/captures
   zeekspy report /var/tmp/captures
 """
-AGAIN_S = 300.0
-"""After which the rate that was asked for is tried again, where it was lowered: the machine may have been busy then."""
 SIZES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -150,6 +146,7 @@ class _Signalled:
 def _watch(
     args: argparse.Namespace, settings: Settings, nodes: list[Node], keeper: Keeper, stop: Stop
 ) -> tuple[list[Session], Exception | None]:
+    from zeekspy import session
     from zeekspy.confine import confine
     from zeekspy.errors import FileError, LayoutError, NoSuchTarget, ZeekspyError
     from zeekspy.follow import Follower
@@ -184,7 +181,8 @@ def _watch(
         _note(f"not confined: {confinement.why}")
     error: Exception | None = None
     try:
-        for _ in _polls(args, sessions, follower):
+        newcomers = follower.newcomers if follower is not None else None
+        for _ in session.run(sessions, args.duration, args.max_cpu, newcomers=newcomers, again=True):
             watching.look(sessions, dict(keeper.readings), dict(keeper.failures), signalled.take())
             status = watching.status(time.monotonic())
             if status is not None:
@@ -207,26 +205,6 @@ def _watch(
             follower.stop()
         watching.finish("the watch ended")
     return sessions, error
-
-
-def _polls(args: argparse.Namespace, sessions: list[Session], follower: Follower | None) -> Iterator[None]:
-    """After each poll. Where the rate was lowered, the one that was asked for is tried again after a while."""
-    from zeekspy import session
-
-    end = None if args.duration is None else time.monotonic() + args.duration
-    newcomers = follower.newcomers if follower is not None else None
-    while True:
-        left = None if end is None else max(0.001, end - time.monotonic())
-        for elapsed in session.run(sessions, left, args.max_cpu, newcomers=newcomers):
-            yield
-            if elapsed >= AGAIN_S and any(s.lowered_to is not None for s in sessions):
-                break
-        else:
-            return
-        for s in sessions:
-            if s.ended is None and s.lowered_to is not None:
-                s.lower_hz(s.hz)
-                s.lowered_to = None
 
 
 def _let_go(sessions: list[Session]) -> None:

@@ -22,8 +22,6 @@ TICK_S = 0.5
 CALLS_S, FEW = 15.0, 16
 """Between two readings of the calls of all bodies, at first less: some 5 ms each. With more sessions than FEW, more."""
 STOPS_WITHIN_S = 5.0
-AGAIN_S = 300.0
-"""After which the rate that was asked for is tried again, where it was lowered: the machine may have been busy then."""
 COUNTERS = (
     "samples",
     "script",
@@ -148,27 +146,23 @@ class Feed:
     def _run(self) -> None:
         try:
             self._settle(time.monotonic())
-            while not self._ends():
-                self._go_on()
-                for session in self._sessions:
-                    if session.lowered_to is not None:
-                        session.lower_hz(session.hz)
-                        session.lowered_to = None
+            if not self._ends():
+                self._sample()
         except BaseException as e:  # whatever it is, the main thread is to raise it
             self.error = e
         finally:
             self._done = True
             self.on_tick()
 
-    def _go_on(self) -> None:
-        """Samples until it is to end, or until the rate may be raised again."""
+    def _sample(self) -> None:
         due = 0.0
-        runs = several.run(self._sessions, None, self._max_cpu, newcomers=self._newcomers, spent=self._spent)
-        for elapsed in runs:
+        for elapsed in several.run(
+            self._sessions, None, self._max_cpu, newcomers=self._newcomers, spent=self._spent, again=True
+        ):
             if elapsed >= due or self._stop.is_set():
                 due = elapsed + TICK_S - several.POLL_NS / 2e9
                 self.tick()
-            if self._ends() or (elapsed >= AGAIN_S and any(s.lowered_to is not None for s in self._sessions)):
+            if self._ends():
                 break
 
     def _ends(self) -> bool:

@@ -11,8 +11,6 @@
 #include <stdint.h>
 #endif
 
-// ---- errors
-
 enum zs_code {
 	ZS_OK = 0,
 	ZS_EGONE = -1,   // the target has exited, or replaced itself by exec
@@ -32,7 +30,7 @@ struct zs_error {
 
 const char *zs_code_name(int code); // "EGONE"; "?" for an unknown code
 
-// ---- layout: where Zeek keeps things, for one version and ABI
+// Layout: where Zeek keeps things, for one version and ABI.
 
 // Every field the walker uses: X(member, name, owner, shape).
 // Names are dotted like the C++ they stand for (design: versions are data). Sources, in Zeek's src/: CallInfo in Func.h;
@@ -98,7 +96,7 @@ const char *zs_layout_field(size_t i);                                          
 int zs_layout_set(struct zs_layout *layout, const char *name, int64_t value);     // 1 set, 0 name unknown, ZS_ELAYOUT
 int zs_layout_validate(const struct zs_layout *layout, struct zs_error *error);   // once; afterwards the walker trusts it
 
-// ---- reader: an address space, live or saved
+// Reader: an address space, live or saved.
 
 struct zs_span {
 	uint64_t addr;
@@ -133,7 +131,7 @@ const struct zs_segment *zs_reader_remembered(const struct zs_reader *reader, si
 const char *zs_reader_method(const struct zs_reader *reader); // "process_vm_readv", "/proc/PID/mem" or "image"
 void zs_reader_destroy(struct zs_reader *reader);
 
-// ---- definitions: strings, functions, frames and stacks, each stored once and known by a dense id
+// Definitions: strings, functions, frames and stacks, each stored once and known by a dense id.
 
 // Id 0 is "none" in every table: no string, no function, the empty stack.
 struct zs_string {
@@ -190,7 +188,7 @@ struct zs_definitions { // what an interner holds from some point on; see zs_int
 	uint64_t overflow;            // definitions that found no room, since the beginning
 };
 
-// ---- walker: one stack of one address space through one layout
+// Walker: one stack of one address space through one layout.
 
 struct zs_target {
 	int pid;                           // 0 for an image
@@ -239,7 +237,7 @@ void zs_walker_reads(const struct zs_walker *walker, uint64_t *calls, uint64_t *
 void zs_walker_definitions(const struct zs_walker *walker, const struct zs_definitions *since, struct zs_definitions *ret);
 void zs_walker_destroy(struct zs_walker *walker);
 
-// ---- sampler: a walker on a clock
+// Sampler: a walker on a clock.
 
 enum zs_engine_id { // what is done to the target for a look
 	ZS_NONBLOCKING = 0, // nothing: from another CPU, while it runs
@@ -320,7 +318,7 @@ int zs_sampler_set_hz(struct zs_sampler *sampler, double hz, struct zs_error *er
 const struct zs_stats *zs_sampler_stats(const struct zs_sampler *sampler);
 void zs_sampler_destroy(struct zs_sampler *sampler);
 
-// ---- crew: samplers that share a thread and a clock, so that one awakening serves them all
+// Crew: samplers that share a thread and a clock, so that one awakening serves them all.
 
 struct zs_crew;
 
@@ -335,7 +333,7 @@ int zs_crew_poll(struct zs_crew *crew, struct zs_sampler *const *samplers, size_
 int zs_sampler_batch(struct zs_sampler *sampler, struct zs_batch *ret, struct zs_error *error);
 void zs_crew_destroy(struct zs_crew *crew);
 
-// ---- confinement: what this process gives up once it has attached
+// Confinement: what this process gives up once it has attached.
 
 enum zs_confine_flags {
 	ZS_ALLOW_STOPS = 1,   // ptrace: to stop, look at and continue a thread, never to change or kill it

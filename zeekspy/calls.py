@@ -102,8 +102,6 @@ class CallCounter:
             self._define(1.0)
         self.read()
 
-    # ---- between polls
-
     def poll(self) -> None:
         """Reads when it is time to: at once while Zeek is terminating, else as seldom as SHARE asks for."""
         now = time.monotonic()
@@ -209,8 +207,6 @@ class CallCounter:
             # The counts hold up to so many seconds before the target was seen to have gone.
             "before_end_s": round(late, 3),
         }
-
-    # ---- one by one
 
     def _read(self, known: dict[int, _Count], offset: int, size: int) -> list[int]:
         """Which of them have run since the last time, by their statements."""

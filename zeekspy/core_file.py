@@ -90,8 +90,6 @@ class CoreFile:
         """The path of what ran, as the process saw it; None if the core does not say."""
         return next((path for low, high, path in self.files if low <= self.entry < high), None)
 
-    # ---- reading
-
     def _headers(self) -> tuple[str, list[_Load], list[tuple[int, int]]]:
         header = bytes(self._bytes[:64])
         if header[:4] != b"\x7fELF" or len(header) < 64:

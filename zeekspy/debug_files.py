@@ -179,8 +179,6 @@ class DebugFile:
                 copy[at : at + width] = value.to_bytes(width, "little")
         return DebugSection(bytes(copy), 0, len(copy))
 
-    # ---- dwz
-
     def alt(self) -> DebugFile:
         """The file dwz moved shared pieces to (.gnu_debugaltlink). DebugInfoError if it is not on this machine."""
         if self._alt is None:

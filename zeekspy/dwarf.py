@@ -95,9 +95,6 @@ def _generate(
     return layout
 
 
-# ---- versions and symbols
-
-
 def read_version(elf: Elf) -> str | None:
     """The text of Zeek's ``version``; None for an object file. NotZeek where there is no such symbol."""
     if elf.type == ET_REL:
@@ -145,9 +142,6 @@ def _compiler(classes: Classes) -> str | None:
     if producer is None:
         return None
     return re.split(r" -| \(http", producer.decode("utf-8", "replace"))[0][:80].strip()
-
-
-# ---- fields
 
 
 def _fields(classes: Classes, file: str, stdlib: str) -> tuple[dict[str, int], str]:

@@ -276,8 +276,6 @@ class Live:
                 callees[below] = callees.get(below, 0) + amount
         return Neighbours(self._shares(by, callers), self._shares(by, callees))
 
-    # ---- parts of a view
-
     def _rows(self, by: str, value: int, last: Tick) -> Iterable[Row]:
         window = _Sums()
         for part in self._slices:

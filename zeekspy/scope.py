@@ -80,8 +80,6 @@ class GlobalScope:
         vptr = firsts.most_common(1)[0][0] if firsts else b""
         return [p for p, first in zip(at, self._memory.read_many(at, 8), strict=True) if vptr and first == vptr]
 
-    # ---- where it is
-
     def _local(self) -> int:
         """Address of the scope's table of names; 0 if it is not there (yet)."""
         needed = _NEEDED | ({"Dictionary.tbl", "DictEntry.value", "List.entries"} if self._chained else frozenset())
@@ -113,8 +111,6 @@ class GlobalScope:
         ident = self._pointer(node + 32 + _STRING_SIZE[self._stdlib])
         return local if ident and (not high or low <= self._pointer(ident) < high) else 0
 
-    # ---- its two containers
-
     def _tree(self, local: int) -> list[int]:
         """Addresses of the IDs of a std::map<std::string, IDPtr>, level by level."""
         libcxx = self._stdlib == "libc++"
@@ -141,8 +137,6 @@ class GlobalScope:
             if entries:
                 at = self._pointers([entries + 8 * k for k in range(min(count, MAX_CHAIN))], 0)
                 yield from self._pointers(at, f["DictEntry.value"])
-
-    # ---- reading
 
     def _pointer(self, at: int) -> int:
         return self._number(at, 8)

@@ -126,8 +126,6 @@ class _Walk:
         """Takes note of a value that can be right."""
         self.seen[field] = (self.seen.get(field, (0, ""))[0] + 1, str(example))
 
-    # ---- reading
-
     def read(self, address: int, length: int, field: str) -> bytes:
         data = self.memory.read(address, length)
         if len(data) < length:
@@ -157,8 +155,6 @@ class _Walk:
         if not _is_printable(data):
             raise _Failed(f"{field}: no name (bytes {data[:32].hex()})")
         return data.decode("utf-8", "replace")
-
-    # ---- checks
 
     def checks(self) -> Iterator[Check]:
         yield self.stacks()
@@ -311,8 +307,6 @@ class _Walk:
                     self.children += 1
         except _Failed:
             return
-
-    # ---- the registry's containers
 
     def handlers(self, registry: int) -> Iterator[int]:
         """Addresses of EventHandlers: of a std::map from Zeek 3.1 on, of a Dictionary before."""

@@ -132,8 +132,6 @@ class StackCheck:
                 result.append(Check(field, what, proven=False))
         return result
 
-    # ---- stacks that run
-
     def look(self) -> bool:
         """Looks at the stack as it is now. Whether there was one, and another than the last time."""
         self.looks += 1
@@ -211,8 +209,6 @@ class StackCheck:
         if "CallInfo.func" in f:
             return self._zeek.word(row, f["CallInfo.func"])
         return self._zeek.pointer(self._zeek.word(row, f["CallInfo.frame"]) + f["Frame.function"])
-
-    # ---- stacks that were
 
     def look_back(self) -> None:
         """Looks at what lies in the room of the two vectors, popped or not: only what agrees counts.
@@ -307,8 +303,6 @@ class StackCheck:
                 )
                 return f"Frame.function: {len(frames)} Frames have a function at {at}, none at {said} ({bytes_seen})"
         return None
-
-    # ---- what an entry leads to
 
     def _statement(self, frame: int) -> None:
         statement = self._zeek.pointer(frame + self._fields["Frame.next_stmt"])

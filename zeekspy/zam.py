@@ -105,8 +105,6 @@ class CompiledCode:
         data = self._memory.read(at, size) if at else b""
         return memoryview(data[: len(data) // 8 * 8]).cast("Q")
 
-    # ---- one body
-
     def _length(self, stmt: int) -> int:
         data = self._memory.read(stmt + self._fields["ZBody.end_pc"], 4)
         return min(int.from_bytes(data, "little"), MAX_INSTRUCTIONS)

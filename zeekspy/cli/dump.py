@@ -84,9 +84,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-# ---- where stacks come from
-
-
 def _live(pid: int, offsets: Path | None) -> tuple[Looker, str]:
     from zeekspy import session
     from zeekspy.confine import confine
@@ -139,9 +136,6 @@ def _captured(args: argparse.Namespace) -> None:
         _show(args, f"{args.capture}, stop {number + 1}", None, header.version, bare(stack, stale), Wanted())
 
 
-# ---- again and again
-
-
 def _watch(args: argparse.Namespace, looker: Looker, version: str, wanted: Wanted) -> int:
     """Shows the stack, then every ``--watch`` seconds how long it has been there; ends with the event it is of."""
     from zeekspy.cli.stop import Stop
@@ -178,9 +172,6 @@ def _sleep(seconds: float, stop: Stop) -> bool:
     while not stop.asked() and (left := until - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))
     return not stop.asked()
-
-
-# ---- how they are shown
 
 
 def _show(args: argparse.Namespace, where: str, pid: int | None, version: str, s: Snapshot, wanted: Wanted) -> None:
@@ -272,9 +263,6 @@ def _text(value: Any, version: str, wanted: Wanted) -> str:
     from zeekspy.values.text import text
 
     return text(value, wanted.limits.text, doubles=zeek_types.containers(version).doubles)
-
-
-# ---- for other commands
 
 
 def now(attachment: Attachment) -> tuple[Stack, int]:

@@ -66,9 +66,6 @@ def run(args: argparse.Namespace) -> int:
     return result
 
 
-# ---- list and show
-
-
 def _list(args: argparse.Namespace) -> int:
     from zeekspy.offsets import tables
 
@@ -179,9 +176,6 @@ def describe(table: Layout) -> Iterator[str]:
         if f"sizeof.{owner}" in table.fields:
             yield f"        /* size: {table.fields[f'sizeof.{owner}']} */"
         yield "};"
-
-
-# ---- generate
 
 
 def _generate(args: argparse.Namespace) -> int:

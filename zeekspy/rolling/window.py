@@ -73,7 +73,7 @@ def top(profile: Profile) -> list[dict[str, Any]]:
     ]
 
 
-# ---- as lines of JSON, so that who reads them trusts nothing but numbers and text
+# As lines of JSON, so that who reads them trusts nothing but numbers and text.
 
 
 def lines(window: Window) -> Iterator[str]:

@@ -180,8 +180,6 @@ class TopApp(App[None]):
     def _choose(self, **changes: object) -> None:
         self.pane.choice = replace(self.pane.choice, **changes)  # type: ignore[arg-type]
 
-    # ---- keys
-
     def action_sort(self, by: int) -> None:
         at = table.SORTS.index(self.pane.choice.sort)
         self._choose(sort=table.SORTS[(at + by) % len(table.SORTS)])
@@ -239,8 +237,6 @@ class TopApp(App[None]):
             return table.neighbours(frame, pane.source.neighbours(frame, by, value), width, height)
 
         self.push_screen(Page(make))
-
-    # ---- search
 
     def action_search(self) -> None:
         self._search(True)

@@ -130,8 +130,6 @@ class ValueReader:
         self._queue.append(_Task(child, at, word, type_, records, (*task.within, task.at)))
         return child
 
-    # ---- values without parts
-
     def _number(self, value: Value, tag: str, kind: int, word: int) -> None:
         raw = word.to_bytes(8, "little")
         value.tag = tag
@@ -195,8 +193,6 @@ class ValueReader:
         if not name.isidentifier():
             raise Unreadable
         return name
-
-    # ---- containers
 
     def _record(self, task: _Task, kind: int) -> None:
         value, fields = task.value, self._types.fields(kind)
@@ -263,8 +259,6 @@ class ValueReader:
             if child is None:
                 break
             value.items.append(child)
-
-    # ---- tables and sets
 
     def _table(self, task: _Task, kind: int) -> None:
         r, value = self._reads, task.value

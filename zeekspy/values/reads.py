@@ -77,8 +77,6 @@ class Reads:
         vptr = self.number(address)
         return not high or low <= vptr < high
 
-    # ---- strings
-
     def string(self, address: int, limit: int = 256) -> bytes:
         """The first ``limit`` bytes of a std::string."""
         raw = self.read(address, self.string_size)
@@ -104,8 +102,6 @@ class Reads:
             if end:
                 break
         return found[:limit]
-
-    # ---- containers
 
     def vector(self, address: int, stride: int) -> tuple[int, int]:
         """Where the elements of a std::vector begin, and how many there are."""

@@ -67,8 +67,6 @@ class Types:
         """As Zeek describes it: its name, else ``table[addr] of count``."""
         return self._once("text", at, self._describe)
 
-    # ---- reading
-
     def _once(self, what: str, at: int, read: Callable[[int], T]) -> T:
         key = (what, at)
         if key not in self._known:
@@ -116,8 +114,6 @@ class Types:
         for name, value in r.map(at + r.offset("EnumType.names")):
             found.setdefault(r.number(value, signed=True), _text(name))
         return found
-
-    # ---- describing
 
     def _describe(self, at: int) -> str:
         done: list[str] = []

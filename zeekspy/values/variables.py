@@ -69,8 +69,6 @@ class Variables:
         """Whether ``layout`` says where values lie."""
         return all(name in layout.fields for name in NEEDED)
 
-    # ---- the stack
-
     def entries(self) -> list[Entry] | None:
         """Every entry of the call stack now, outermost first, stale ones too; None if it cannot be read."""
         r, f = self._reads, self._fields
@@ -128,8 +126,6 @@ class Variables:
             return self._reads.number(at) if at else None
         except Unreadable:
             return None
-
-    # ---- one frame
 
     def arguments(self, entry: Entry) -> tuple[Variable, ...] | None:
         """What the entry's function was called with; None if that cannot be told."""
@@ -226,8 +222,6 @@ class Variables:
         slots = self._slots(holder)
         found = {name.decode("utf-8", "replace"): r.number(at, 4) for name, at in r.unordered_map(places)}
         return {name: slots[i] for name, i in sorted(found.items()) if i < len(slots)}
-
-    # ---- names
 
     def _names(self, func: int, body: profile.Body | None, bodies: int) -> dict[str, tuple[int, int]]:
         """Slot and type by name, in the order of slots; {} where the function's scope is that of another body."""

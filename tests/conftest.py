@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ settings.register_profile("zeekspy", deadline=None, suppress_health_check=[Healt
 settings.register_profile("fresh", settings.get_profile("zeekspy"), derandomize=False)
 settings.register_profile("deep", settings.get_profile("fresh"), max_examples=3000)
 settings.load_profile("zeekspy")
+
+# Started by nohup, all processes of the tests would ignore SIGHUP, and those that are to end by it would not.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

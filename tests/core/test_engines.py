@@ -85,9 +85,6 @@ def test_the_names_are_those_of_the_core() -> None:
         target.sampler(100, "kprobe")
 
 
-# ---- exactness
-
-
 @pytest.mark.parametrize("engine", STOPPING)
 def test_what_an_exact_engine_sees_is_whole(engine: str, era: str) -> None:
     """Functions of microseconds: the free-running engine loses part of a tenth and more of these stacks."""
@@ -116,9 +113,6 @@ def test_an_engine_can_be_changed_between_polls(era: str) -> None:
             assert s.stats()["samples"] > before
             assert all(run[1] < stacks for run in batch.runs)  # ids go on
         assert untouched(process)
-
-
-# ---- our own threads
 
 
 @every_engine
@@ -171,9 +165,6 @@ def test_cpus_of_others_are_avoided_where_there_is_a_choice() -> None:
         if len(cpus) > 2:
             with sampling(target.sampler(200, "nonblocking", avoid=(cpus[1],))) as own:
                 assert os.sched_getaffinity(own) == set(cpus[2:])
-
-
-# ---- what the target notices
 
 
 @every_engine
@@ -254,9 +245,6 @@ def test_after_an_exec_nothing_more_is_sampled(engine: str) -> None:
         assert untouched(target.process)
 
 
-# ---- other tracers
-
-
 @contextmanager
 def traced(target: Plain) -> Iterator[int]:
     with subprocess.Popen([sys.executable, "-c", TRACER, str(target.pid)], stdout=subprocess.PIPE) as tracer:
@@ -289,9 +277,6 @@ def test_a_debugger_that_comes_later_costs_samples() -> None:
             while s.stats()["samples"] < samples + 20:
                 assert time.monotonic() < deadline + 20
                 time.sleep(0.01)
-
-
-# ---- a pid's second process
 
 
 class _CloneArgs(ctypes.Structure):

@@ -100,9 +100,6 @@ def test_without_permission(target: subprocess.Popen[bytes]) -> None:
     assert seen["permissions"]["hint"]
 
 
-# ---- offsets check and show --pid
-
-
 def test_check(target: subprocess.Popen[bytes]) -> None:
     done = zeekspy("offsets", "check", "--pid", target.pid)
     assert (done.returncode, done.stderr) == (0, b"")

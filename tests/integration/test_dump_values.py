@@ -134,9 +134,6 @@ def test_types(frames: dict[str, dict[str, Any]]) -> None:
     assert types["l_records"] == "vector of Values::Inner"
 
 
-# ---- gdb's view
-
-
 def number(raw: str) -> int:
     return int.from_bytes(bytes.fromhex(raw), "little")
 
@@ -263,9 +260,6 @@ def test_gdb_sees_the_same(stopped: Stopped, frames: dict[str, dict[str, Any]]) 
         [*seen["args"], *seen["slots"][PARAMETERS:]], [*many["args"], *many["locals"]], strict=True
     ):
         agrees(raw, variable["value"], variable["type"])
-
-
-# ---- other ways to the same
 
 
 def test_live(stopped: Stopped, frames: dict[str, dict[str, Any]]) -> None:

@@ -25,8 +25,6 @@ def since(*least: int) -> list[Path]:
     return [z for z in targets.zeeks() if version_key(version(z)) >= least]
 
 
-# ---- the same run, measured by Zeek and by us
-
 COSTS = [3000, 4200, 5900, 8200, 11500, 16100, 22600, 31600, 44200, 61900]
 """Turns of the loop in each of ten bodies, 1.4 times more from one to the next: no noise changes their order."""
 ROUNDS = 200
@@ -72,8 +70,6 @@ def test_calls_are_those_of_zeeks_own_profile(zeek: Path | None, tmp_path: Path)
     times = [both.tot_cpu[p] for p in costliest], [both.total.get(p, 0.0) for p in costliest]
     assert rank_correlation(*times) >= 0.9, dict(zip(costliest, zip(*times, strict=True), strict=True))
 
-
-# ---- compiled code
 
 TURNS = 20_000
 COMPILED = """\

@@ -9,7 +9,9 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from zeekspy import export
+from zeekspy.export import pprof_read
 from zeekspy.profile import CORE, IDLE, KINDS, Body, Frame, Profile, Stack, display_name
+from zeekspy.timeline import Timeline
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "profiles"
 SHARE = "/opt/zeek/share/zeek"
@@ -80,8 +82,6 @@ def utf8(string: str) -> str:
     return string.encode("utf-8", "backslashreplace").decode()
 
 
-# ---- profiles drawn by hypothesis
-
 NAMES = st.sampled_from(["f", "Foo::bar", "lambda_<12>", "<idle>", "a [?]", "a [x/y.zeek:3]"]) | st.text(
     st.characters()
 )
@@ -132,3 +132,29 @@ def plain_profiles(draw: st.DrawFn) -> Profile:
 
     extras = st.frozensets(st.sampled_from(["call", "inlined"]))
     return draw(profiles(st.builds(at, st.sampled_from(bodies), where, extras)))
+
+
+def read_back(profile: Profile) -> Profile:
+    return pprof_read.read(io.BytesIO(written(profile)))
+
+
+def kept(stack: Stack) -> Stack:
+    """What a pprof file keeps of a stack, as the module promises."""
+    frames: list[Frame] = []
+    for f in stack:
+        body = f.body and replace(f.body, file=f.body.file and utf8(f.body.file))
+        flags = f.flags - ({"call"} if frames else {"call", "inlined"})
+        name = None if f.name is None else utf8(f.name)
+        file, line = (utf8(f.file), f.line) if f.file and f.line else (None, None)
+        frames.append(Frame(name, f.kind, file, line, body, f.bodies, flags))
+    return tuple(frames)
+
+
+def timed(runs: list[tuple[int, int, int]]) -> Profile:
+    """The small profile, some of its samples with times: (t_us, which stack, count)."""
+    profile = small_profile()
+    keys = list(profile.samples)
+    profile.times = Timeline()
+    for t_us, number, count in runs:
+        profile.times.add(t_us, profile.times.slot(*keys[number]), count)
+    return profile

@@ -195,9 +195,6 @@ def test_no_file_is_long() -> None:
     assert {name: n for name, n in lengths.items() if n > LONGER.get(name, LONGEST)} == {}
 
 
-# ---- the C core
-
-
 @cache
 def includes() -> dict[str, tuple[set[str], set[str]]]:
     """File of csrc to what it includes: its own headers, and the system's."""

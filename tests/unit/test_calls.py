@@ -162,8 +162,6 @@ def test_reading_is_as_rare_as_it_is_dear(monkeypatch: pytest.MonkeyPatch) -> No
     assert due == pytest.approx([100 + 0.001 / calls.SHARE, 100 + calls.LATEST_S, 100.05])
 
 
-# ---- the global scope
-
 X86 = bytes.fromhex("488b1549be8c00 483b154abe8c00 4889f8 7435 488b12 488917")
 """global_scope() of a Zeek 9.1: mov 0x8cbe49(%rip),%rdx; cmp 0x8cbe4a(%rip),%rdx; …"""
 X86_OLD = bytes.fromhex("8b154e947b00 31c0 85d2 740a 488b0535947b00 488b00 c3")
@@ -191,9 +189,6 @@ def test_loads_of_the_machine_code(code: bytes, at: int, arch: str, found: list[
 @given(st.binary(max_size=128), st.sampled_from(["x86_64", "aarch64"]))
 def test_any_bytes_are_code(code: bytes, arch: str) -> None:
     assert all(0x1000 <= a < 1 << 56 for a in loads(code, 0x400000, arch))
-
-
-# ---- what is inlined
 
 
 def test_the_narrowest_body_holds_a_line() -> None:
@@ -249,9 +244,6 @@ def test_which_body_of_a_merged_event_runs_is_what_its_line_says() -> None:
     assert (outer.body, inner.name) == (None, "g")
 
 
-# ---- intervals
-
-
 @pytest.mark.parametrize(
     ("share", "samples", "low", "high"),
     [(0.0, 10, 0.0, 0.2775), (0.5, 100, 0.4038, 0.5962), (1.0, 10, 0.7225, 1.0), (0.3, 0, 0.0, 1.0)],
@@ -283,9 +275,6 @@ def _union(begins: list[float], length: float) -> float:
         total += max(0.0, b + length - max(b, end))
         end = max(end, b + length)
     return total
-
-
-# ---- files
 
 
 def counted_profile() -> Profile:

@@ -187,9 +187,6 @@ def test_debuglink(build: Build, tmp_path: Path) -> None:
         assert debuglink(elf) == ("program", crc32(program))
 
 
-# ---- damage
-
-
 @pytest.mark.parametrize(
     ("at", "value", "error", "message"),
     [

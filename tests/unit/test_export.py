@@ -24,9 +24,6 @@ def test_text_and_collapsed_golden() -> None:
         assert written(small_profile(), name).decode() == (GOLDEN / f"small.{name}.txt").read_text()
 
 
-# ---- folded stacks
-
-
 def test_collapsed_merges_lines_and_nodes() -> None:
     profile = Profile()
     for line, node in ((8, "a"), (9, "a"), (9, "b")):
@@ -61,9 +58,6 @@ def test_collapsed_is_one_line_a_stack_whatever_the_names(profile: Profile) -> N
     expected = +expected
     assert sorted(len(s) for s in stacks) == sorted(len(names) for names in expected)
     assert sorted(int(line.rpartition(" ")[2]) for line in lines) == sorted(expected.values())
-
-
-# ---- the table
 
 
 def test_table_is_sorted_by_own_cpu() -> None:
@@ -126,9 +120,6 @@ def test_names_cannot_steer_a_terminal() -> None:
     assert r"\x1b]0;x\x07" in shown
     assert r"/\r\u202e.zeek:1" in shown
     assert shown.replace("\n", "").isprintable()
-
-
-# ---- the registry
 
 
 @pytest.mark.parametrize("name", export.FORMATS)

@@ -73,8 +73,6 @@ def test_most_neighbours_differ() -> None:
     assert sum(bool(different(a, b)) for a, b in PAIRS) > len(PAIRS) / 2
 
 
-# ---- each field by itself
-
 HARMLESS = NOT_READ | {
     "Stmt.access_count",  # a count: any number can be right, and no name or line depends on it
 }
@@ -121,9 +119,6 @@ def test_a_field_that_is_off_is_refused_or_said_to_be_unproven(table: Layout, no
             # A way of a call to its callee that leads nowhere only loses names; a Frame's statement may be null.
             assert said or field in CALLEE | {"Frame.next_stmt", "CallInfo.call"}, (field, by)
     assert refused > 4 * unproven > 0
-
-
-# ---- a Zeek that is idle
 
 
 def idle(table: Layout) -> tuple[Target, Memory]:

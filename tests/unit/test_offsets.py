@@ -32,9 +32,6 @@ def run(*words: str) -> int:
     return result
 
 
-# ---- the tables
-
-
 def test_there_are_tables_of_both_eras() -> None:
     assert any("CallInfo.func" in t.fields for t in TABLES)
     assert any("CallInfo.frame" in t.fields for t in TABLES)
@@ -127,8 +124,6 @@ def test_libcxx_has_tables_too(series: str) -> None:
     assert all("clang" in p["compiler"] for p in table.provenance)
 
 
-# ---- the loader
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -164,9 +159,6 @@ def test_no_text_is_a_table_by_accident(text: str) -> None:
 def test_a_table_survives_writing_and_reading() -> None:
     for table in TABLES:
         assert layout.parse(table.to_json(), table.origin) == table
-
-
-# ---- the command
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,9 +116,6 @@ def test_very_deep_stacks_are_cut() -> None:
     assert data["own"][2][-1] == 3
 
 
-# ---- in a browser
-
-
 @pytest.fixture
 def browser() -> str:
     found = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)

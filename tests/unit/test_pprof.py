@@ -6,12 +6,9 @@ import contextlib
 import gzip
 import io
 import os
-import shutil
-import subprocess
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,41 +18,22 @@ from hypothesis import strategies as st
 from tests.support.profiles import (
     GOLDEN,
     HOOK,
-    HTTP,
-    LABELS,
-    LAMBDA,
     SHARE,
     SITE,
-    SMALL,
     VALUES,
     frame,
+    kept,
     plain_profiles,
     profiles,
+    read_back,
     small_profile,
     utf8,
     written,
 )
 from zeekspy.errors import FileError
-from zeekspy.export import pprof, pprof_read, pprof_times
+from zeekspy.export import pprof, pprof_read
 from zeekspy.export.pprof_message import Message
-from zeekspy.profile import CORE, IDLE, Body, Frame, Labels, Profile, Stack, display_name, own_and_total
-from zeekspy.timeline import Timeline
-
-
-def read_back(profile: Profile) -> Profile:
-    return pprof_read.read(io.BytesIO(written(profile)))
-
-
-def kept(stack: Stack) -> Stack:
-    """What a pprof file keeps of a stack, as the module promises."""
-    frames: list[Frame] = []
-    for f in stack:
-        body = f.body and replace(f.body, file=f.body.file and utf8(f.body.file))
-        flags = f.flags - ({"call"} if frames else {"call", "inlined"})
-        name = None if f.name is None else utf8(f.name)
-        file, line = (utf8(f.file), f.line) if f.file and f.line else (None, None)
-        frames.append(Frame(name, f.kind, file, line, body, f.bodies, flags))
-    return tuple(frames)
+from zeekspy.profile import CORE, IDLE, Body, Frame, Labels, Profile, display_name, own_and_total
 
 
 def sums_by_name(profile: Profile) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
@@ -68,9 +46,6 @@ def sums_by_name(profile: Profile) -> tuple[Counter[tuple[str, str]], Counter[tu
             for name in set(names):
                 total[name, value] += getattr(values, value)
     return own, total
-
-
-# ---- pprof: what is written
 
 
 def check_valid(message: Any) -> None:
@@ -195,9 +170,6 @@ def test_pprof_refuses_what_does_not_fit() -> None:
     profile.add((CORE,), (), 1, 2**63, 1)
     with pytest.raises(FileError, match="does not fit"):
         written(profile)
-
-
-# ---- pprof: what is read
 
 
 @given(profiles())
@@ -379,210 +351,3 @@ def test_frames_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unreadable_stream_is_a_file_error() -> None:
     with open(os.devnull, "wb") as unreadable, pytest.raises(FileError, match=f"{os.devnull} cannot be read"):
         pprof_read.read(unreadable)
-
-
-# ---- go tool pprof
-
-
-def go_pprof(tmp_path: Path, profile: Profile, *args: str) -> str:
-    if not shutil.which("go"):
-        pytest.skip("go tool pprof is not here: the package golang-go of Debian and Ubuntu has it")
-    file = tmp_path / "zeek.pb.gz"
-    file.write_bytes(written(profile))
-    env = os.environ | {"HOME": str(tmp_path), "PPROF_TMPDIR": str(tmp_path)}
-    command = ["go", "tool", "pprof", "-nodecount=1000", "-nodefraction=0", *args, str(file)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr in ("", f"Generating report in {tmp_path}/merged.pb.gz\n"), "pprof complained"
-    return done.stdout
-
-
-def test_go_pprof_shows_every_body_under_its_name(tmp_path: Path) -> None:
-    out = go_pprof(tmp_path, small_profile(), "-top", "-sample_index=samples")
-    table = {line.split(maxsplit=5)[5]: line.split()[0] for line in out.partition("flat%")[2].splitlines()[1:]}
-    assert table == {
-        "<idle>": "9",
-        "<top-level statements>": "6",
-        "<unreadable>": "0",
-        "<zeek core>": "7",
-        "Foo::bar": "13",
-        "Foo::small (inline)": "4",
-        "Log::__write": "1",
-        "http_request [http/main.zeek:100]": "0",
-        "http_request [site/detect.zeek:12]": "12",
-        "lambda@x.zeek:3": "3",
-    }
-    assert out.startswith("File: zeek\nBuild ID: 5bd7a9f0\nzeekspy 0.1.0, Zeek 8.0, layout zeek-8.0-libstdc++\n")
-    assert "engine: preempt, asked 100 Hz, achieved 99.8765 Hz\n" in out
-    assert "#" not in out, "comments that are not for people stay hidden"
-
-
-def test_go_pprof_shows_cpu_unless_told_otherwise(tmp_path: Path) -> None:
-    out = go_pprof(tmp_path, small_profile(), "-top")
-    assert "Type: cpu\n" in out
-    assert "Duration: 2s, Total samples = 460ms (23.00%)" in out
-
-
-def test_go_pprof_shows_lines(tmp_path: Path) -> None:
-    out = go_pprof(tmp_path, small_profile(), "-lines", "-top")
-    for f in (HTTP, SITE, LAMBDA, HOOK):
-        assert f"{display_name(f)} {f.file}:{f.line}\n" in out
-    assert f"Foo::small {SMALL.file}:21 (inline)\n" in out
-
-
-def test_go_pprof_reads_all_the_tables(tmp_path: Path) -> None:
-    out = go_pprof(tmp_path, small_profile(), "-raw")
-    assert "samples/count cpu/nanoseconds[dflt] wall/nanoseconds\n" in out
-    assert "PeriodType: cpu nanoseconds\nPeriod: 10000000\n" in out
-    assert "node:[worker-1] pid:[42]" in out
-    assert "node:[worker-2]" in out
-    assert f"lambda@x.zeek:3 {LAMBDA.file}:4 s=3()" in out
-    assert "/opt/zeek/bin/zeek 5bd7a9f0 [FN][FL][LN][IN]" in out
-
-
-def test_go_pprof_tags_focus_on_a_node(tmp_path: Path) -> None:
-    out = go_pprof(tmp_path, small_profile(), "-top", "-sample_index=samples", "-tagfocus=node=worker-2")
-    assert [line.split()[0] for line in out.splitlines() if "detect.zeek" in line] == ["10"]
-
-
-def test_go_pprof_opens_an_empty_profile(tmp_path: Path) -> None:
-    assert "0 total" in go_pprof(tmp_path, Profile(), "-top")
-
-
-def test_a_merge_by_go_pprof_can_be_read(tmp_path: Path) -> None:
-    other = small_profile()
-    other.meta |= {"samples": 7, "engine": "ptrace"}
-    other.add((LAMBDA, LAMBDA), LABELS, 1, 1, 1)
-    (tmp_path / "other.pb.gz").write_bytes(written(other))
-    merged = tmp_path / "merged.pb.gz"
-    go_pprof(tmp_path, small_profile(), "-proto", f"-output={merged}", str(tmp_path / "other.pb.gz"))
-    with merged.open("rb") as f:
-        back = pprof_read.read(f)
-    for profile in (small_profile(), read_back(other)):
-        for stack, labels, values in profile:
-            other.add(stack, labels, 0, 0, 0)
-            back.add(kept(stack), labels, -values.count, -values.cpu_ns, -values.wall_ns)
-    assert {(v.count, v.cpu_ns, v.wall_ns) for _, _, v in back} == {(0, 0, 0)}
-    assert back.meta["zeek_version"] == "8.0"
-    assert "engine" not in back.meta
-    assert "samples" not in back.meta
-
-
-# ---- when samples were taken
-
-
-def timed(runs: list[tuple[int, int, int]]) -> Profile:
-    """The small profile, some of its samples with times: (t_us, which stack, count)."""
-    profile = small_profile()
-    keys = list(profile.samples)
-    profile.times = Timeline()
-    for t_us, number, count in runs:
-        profile.times.add(t_us, profile.times.slot(*keys[number]), count)
-    return profile
-
-
-TIMED = timed([(5, 3, 1), (10_000, 3, 2), (30_000_000, 1, 2), (7_200_000_000, 9, 10)])
-
-
-def test_pprof_keeps_the_times_of_samples() -> None:
-    times = read_back(TIMED).times
-    assert times is not None
-    assert TIMED.times is not None
-    keys = list(read_back(TIMED).samples)
-    assert [(t, keys.index(times.keys[s]), n) for t, s, n in times] == [
-        (5, 3, 3),
-        (30_000_000, 1, 2),
-        (7_200_000_000, 9, 10),
-    ]
-    assert times.dropped == 0
-    assert read_back(small_profile()).times is None
-    assert written(read_back(TIMED)) == written(TIMED)
-
-
-def test_the_oldest_times_are_left_out_where_a_file_would_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    profile = timed([(i * 7919 % 1000 + i * 10_000_000, i % 10, 1) for i in range(400)])
-    for values in profile.samples.values():
-        values.count += 1000
-    size = len(times_comment(profile))
-    monkeypatch.setattr(pprof_times, "MAX_BASE64", size // 2)
-    assert size // 4 < len(times_comment(profile)) < size // 2 + 200
-    back = read_back(profile).times
-    assert back is not None
-    assert back.dropped + sum(back.samples()) == 400
-    assert back.times[-1] == 399 * 7919 % 1000 + 3_990_000_000
-    assert back.dropped > 100
-
-
-def times_comment(profile: Profile) -> str:
-    (found,) = [c for c in pprof.encode(profile).string_table if c.startswith(pprof_times.PREFIX)]
-    return str(found)
-
-
-def test_times_that_do_not_fit_the_samples_are_none() -> None:
-    message = pprof.encode(TIMED)
-    message.sample[0].value[0] += 1
-    assert pprof_read.decode(message).times is None
-    more = timed([(5, 0, 2)])  # that stack was seen once
-    assert read_back(more).times is None
-
-
-@given(st.data())
-def test_damaged_times_are_none_or_within_the_samples(data: st.DataObject) -> None:
-    message = pprof.encode(TIMED)
-    at = next(i for i, text in enumerate(message.string_table) if text.startswith("#times"))
-    text = message.string_table[at]
-    cut = data.draw(st.integers(0, len(text)))
-    message.string_table[at] = text[:cut] + data.draw(st.text(max_size=3)) + text[cut + data.draw(st.integers(0, 3)) :]
-    back = pprof_read.decode(message)
-    assert back.samples == read_back(TIMED).samples
-    if back.times is not None:
-        counts = dict(zip(back.times.keys, back.times.samples(), strict=True))
-        assert all(n <= back.samples[key].count for key, n in counts.items())
-
-
-def test_go_pprof_does_not_show_times(tmp_path: Path) -> None:
-    assert "#" not in go_pprof(tmp_path, TIMED, "-top")
-    go_pprof(tmp_path, TIMED, "-proto", f"-output={tmp_path}/merged.pb.gz")
-    with (tmp_path / "merged.pb.gz").open("rb") as f:
-        back = pprof_read.read(f)
-    assert back.total() == TIMED.total()
-
-
-# ---- profiles of other tools
-
-
-def foreign(types: list[tuple[str, str]], *values: list[int], default: str = "", period: int = 0) -> Profile:
-    strings = ["", "main.f", "/go/main.go", default, *(word for t in types for word in t)]
-    message = Message(string_table=strings, default_sample_type=3 if default else 0, period=period)
-    for i in range(len(types)):
-        message.sample_type.add(type=4 + 2 * i, unit=5 + 2 * i)
-    message.function.add(id=1, name=1, filename=2, start_line=10)
-    message.location.add(id=1).line.add(function_id=1, line=12)
-    message.location.add(id=2, address=0xBEEF)
-    for row in values:
-        message.sample.add(location_id=[1, 2], value=row)
-    return pprof_read.read(io.BytesIO(gzip.compress(message.SerializeToString())))
-
-
-def test_what_other_tools_measured_is_said_and_shown() -> None:
-    go = foreign([("samples", "count"), ("cpu", "nanoseconds")], [3, 30_000_000], [1, 10_000_000])
-    total = go.total()
-    assert (total.count, total.cpu_ns, total.wall_ns) == (4, 40_000_000, 0)
-    assert go.meta["sample_types"] == go.meta["shown"] == "samples/count, cpu/nanoseconds"
-    ((stack, _, _),) = go
-    assert [display_name(f) for f in stack] == ["0xbeef", "main.f"]
-    assert (stack[1].file, stack[1].line) == ("/go/main.go", 12)
-
-    heap = [("alloc_objects", "count"), ("alloc_space", "bytes"), ("inuse_space", "bytes")]
-    assert foreign(heap, [5, 500, 50]).total().count == 50
-    shown = foreign(heap, [5, 500, 50], default="alloc_space")
-    assert (shown.total().count, shown.total().cpu_ns) == (500, 0)
-    assert shown.meta["shown"] == "alloc_space/bytes"
-
-    assert foreign([("contentions", "count"), ("delay", "microseconds")], [2, 7]).total().wall_ns == 7000
-    assert foreign([("cpu", "ms")], [50], period=10_000_000).total().count == 5
-
-
-def test_foreign_values_that_no_file_of_ours_can_hold_are_refused() -> None:
-    with pytest.raises(FileError, match="more time than can be"):
-        foreign([("cpu", "seconds")], [1 << 62])

@@ -31,9 +31,6 @@ def saved(tmp_path: Path, profile: Profile, name: str = "zeek.pb.gz") -> str:
     return str(path)
 
 
-# ---- what a file is
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -123,9 +120,6 @@ def test_no_bytes_give_anything_but_a_profile_or_a_file_error(content: bytes) ->
         assert profile.total().count >= 0
 
 
-# ---- several in one
-
-
 @settings(max_examples=50)
 @given(profiles(), profiles())
 def test_merged_recordings_add_up(one: Profile, two: Profile) -> None:
@@ -158,9 +152,6 @@ def test_recordings_of_different_things_are_not_put_together() -> None:
     other = Profile(meta={"sample_types": "inuse_space/bytes", "shown": "inuse_space/bytes"})
     with pytest.raises(UsageError, match=r"zeek.pb.gz and heap.pb.gz cannot be put together: .* inuse_space/bytes"):
         recording.merge([small_profile(), other], ["zeek.pb.gz", "heap.pb.gz"])
-
-
-# ---- by line, by file
 
 
 @settings(max_examples=50)
@@ -197,9 +188,6 @@ def test_regrouping_keeps_times() -> None:
     assert times is not None
     assert [(t, n) for t, _, n in times] == [(16_000_000, 1), (18_000_000, 1)]
     assert times.samples() == [2]
-
-
-# ---- differences
 
 
 def two_profiles(more: int, of: int) -> tuple[Profile, Profile]:
@@ -288,9 +276,6 @@ def test_the_difference_as_a_picture() -> None:
 def test_a_format_without_a_difference_refuses() -> None:
     with pytest.raises(UsageError, match="heatmap cannot show a difference"):
         export.by_name("heatmap").write_diff(Profile(), Profile(), io.BytesIO())
-
-
-# ---- the command
 
 
 @pytest.mark.parametrize("name", export.FORMATS)

@@ -108,9 +108,6 @@ def test_a_frame_below_the_stack_pointer_is_stale() -> None:
         assert (len(look(replace(saved, sp=sp), Wanted()).stack), look(replace(saved, sp=sp), Wanted()).stale) == (3, 0)
 
 
-# ---- hostile memory
-
-
 @dataclass
 class Counted:
     """An image that counts what is read of it."""
@@ -160,9 +157,6 @@ def test_reads_are_bounded(saved: Saved) -> None:
         variables.arguments(entry)
         variables.locals(entry, None, 1)
     assert memory.reads <= TOTAL
-
-
-# ---- shapes that no real Zeek at hand showed
 
 
 @dataclass
@@ -261,9 +255,6 @@ def test_a_vector_with_a_size_that_cannot_be(number: int) -> None:
     assert shown in ("<unreadable>", f"[... ({number // 16} elements)]")
 
 
-# ---- keys
-
-
 def index(tags: str, data: bytes, limit: int = 100) -> list[str]:
     made = Made()
     parts = tuple(made.type(tag) for tag in tags.split())
@@ -301,9 +292,6 @@ def test_keys() -> None:
 def test_keys_that_cannot_be(tags: str, data: bytes) -> None:
     with pytest.raises(Unreadable):
         index(tags, data)
-
-
-# ---- as Zeek prints
 
 
 @pytest.mark.parametrize(

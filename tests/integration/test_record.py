@@ -222,6 +222,27 @@ def test_a_signal_ends_in_a_complete_file(
     assert took < within
 
 
+@pytest.mark.parametrize(("ignored", "ends"), [(signal.SIGINT, True), (signal.SIGHUP, False)])
+def test_what_a_script_or_nohup_ignores(
+    target: subprocess.Popen[bytes], ignored: signal.Signals, ends: bool, tmp_path: Path
+) -> None:
+    out = tmp_path / "zeek.pb.gz"
+    before = signal.signal(ignored, signal.SIG_IGN)  # as `command &` in a script inherits it
+    try:
+        recording = start("record", "--pid", target.pid, "--hz", 50, "-o", out)
+    finally:
+        signal.signal(ignored, before)
+    assert sampling(recording)
+    recording.send_signal(ignored)
+    if not ends:
+        time.sleep(0.3)
+        assert recording.poll() is None
+        recording.terminate()
+    _, err = recording.communicate(timeout=20)
+    assert recording.returncode == 0, err
+    assert profile_of(out).meta["pid"] == target.pid
+
+
 def test_the_end_of_the_target_is_the_end_of_the_recording(era: str, tmp_path: Path) -> None:
     out = tmp_path / "zeek.pb.gz"
     with running(era, "--duration", "3") as target:

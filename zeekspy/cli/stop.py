@@ -21,7 +21,8 @@ class Stop:
 
     def __enter__(self) -> Stop:
         for number in self.SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            # As nohup leaves it. A script's background jobs ignore SIGINT, which nobody sends them but to end them.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 

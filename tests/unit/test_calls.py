@@ -17,7 +17,7 @@ from zeekspy import calls
 from zeekspy.bodies import BodyIndex, FoundBody
 from zeekspy.calls import CallCounter
 from zeekspy.errors import NoSuchTarget
-from zeekspy.export import bodies, pprof_calls, pprof_read
+from zeekspy.export import bodies, pprof_calls, pprof_read, text
 from zeekspy.layout import Layout
 from zeekspy.profile import Body, Frame, Profile, body_key
 from zeekspy.scope import loads
@@ -361,3 +361,15 @@ def test_text_has_calls_and_instructions() -> None:
     assert bif.split()[8:11] == ["-", "-", "-"]
     assert "ZAM instructions: 55 (exact)" in shown
     assert shown[-2].split() == ["90.9", "50", "f", ">", "g", "b.zeek:9"]
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_a_terminal_shows_instructions_too(width: int) -> None:
+    shown = text.report(counted_profile(), width).splitlines()
+    assert "ZAM instructions: 55 (exact)" in shown
+    assert all(len(line) <= width for line in shown)
+    profile = counted_profile()
+    profile.instructions[("h" * 300, "/c.zeek", 7),] = 7
+    (long,) = [line for line in text.instructions(profile, width).splitlines() if " 7 " in line]
+    assert len(long) <= width
+    assert long.endswith("h c.zeek:7")

@@ -112,17 +112,14 @@ def _give(out: BinaryIO, text: str) -> None:
 
 
 def _write(form: Format, profile: Profile, base: Profile | None, out: BinaryIO, width: int) -> None:
-    from zeekspy.export import diff_text, dispatches, text
+    from zeekspy.export import diff_text, text
 
     if base is not None and width:
         out.write(diff_text.table(profile, base, width).encode("utf-8", "backslashreplace"))
     elif base is not None:
         form.write_diff(profile, base, out)
     elif width:
-        slow = dispatches.text(profile, width)
-        out.write(
-            "\n".join([text.table(profile, width), *([slow] if slow else [])]).encode("utf-8", "backslashreplace")
-        )
+        out.write(text.report(profile, width).encode("utf-8", "backslashreplace"))
     else:
         form.write(profile, out)
 

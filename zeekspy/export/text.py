@@ -20,14 +20,18 @@ _LINES = 60
 
 
 def write(profile: Profile, out: BinaryIO) -> None:
-    """The whole table, as wide as it gets, under a line with the totals; below it what ZAM executed, by line, and the
-    slowest dispatches."""
-    parts = [_head(profile), table(profile, width=0)]
+    """As ``report``, as wide as it gets, under a line with the totals."""
+    out.write(f"{_head(profile)}\n{report(profile, 0)}".encode("utf-8", "backslashreplace"))
+
+
+def report(profile: Profile, width: int) -> str:
+    """The whole table; below it what ZAM executed, by line, and the slowest dispatches. ``width`` as in ``table``."""
+    parts = [table(profile, width)]
     if profile.instructions:
-        parts.append(instructions(profile))
-    if slow := dispatches.text(profile):
+        parts.append(instructions(profile, width))
+    if slow := dispatches.text(profile, width):
         parts.append(slow)
-    out.write("\n".join(parts).encode("utf-8", "backslashreplace"))
+    return "\n".join(parts)
 
 
 def _head(profile: Profile) -> str:
@@ -80,12 +84,15 @@ def table(profile: Profile, width: int | None = None, limit: int | None = None) 
     return "".join(lines)
 
 
-def instructions(profile: Profile, limit: int = _LINES) -> str:
+def instructions(profile: Profile, width: int = 0, limit: int = _LINES) -> str:
     """The lines on which ZAM executed most instructions, exact; inlined code stands behind what it is inlined into."""
     found = sorted(profile.instructions.items(), key=lambda item: (-item[1], item[0]))
     total = sum(profile.instructions.values()) or 1
     lines = [f"ZAM instructions: {total} (exact)\n", "       %         count  line\n"]
-    lines += [f"{100 * n / total:8.1f}  {n:12}  {printable(_chain(chain))}\n" for chain, n in found[:limit]]
+    room = max(width - 24, _MIN_PLACE) if width else None
+    for chain, n in found[:limit]:
+        where = printable(_chain(chain))
+        lines.append(f"{100 * n / total:8.1f}  {n:12}  {_end(where, room) if room else where}\n")
     if len(found) > limit:
         lines.append(f"and {len(found) - limit} more\n")
     return "".join(lines)

@@ -291,10 +291,15 @@ static int drop_capabilities(uint64_t keep, struct zs_error *error)
 	return syscall(__NR_capset, &header, data) < 0 ? zs_fail(error, ZS_ESYS, errno, 0, "capset") : ZS_OK;
 }
 
-int zs_confine(int flags, int child, uint64_t capabilities, struct zs_error *error)
+int zs_drop(uint64_t capabilities, struct zs_error *error)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return zs_fail(error, ZS_ESYS, errno, 0, "PR_SET_NO_NEW_PRIVS");
-	int rc = drop_capabilities(capabilities, error);
+	return drop_capabilities(capabilities, error);
+}
+
+int zs_confine(int flags, int child, uint64_t capabilities, struct zs_error *error)
+{
+	int rc = zs_drop(capabilities, error);
 	return rc < 0 ? rc : install_filter(flags, child, error);
 }

@@ -346,5 +346,7 @@ enum zs_confine_flags {
 // to signal any but itself and child (a pid, or 0). Refused calls fail with EPERM. Of the capabilities only those in the
 // mask (1 << CAP_SYS_PTRACE, ...) stay. ZS_ESYS if the kernel cannot filter: the capabilities are dropped all the same.
 int zs_confine(int flags, int child, uint64_t capabilities, struct zs_error *error);
+// The capabilities alone, with the way to new ones through a program: for a process that has to write files and to connect.
+int zs_drop(uint64_t capabilities, struct zs_error *error);
 
 #endif

@@ -156,3 +156,4 @@ cdef extern from "zs.h" nogil:
     int ZS_ALLOW_PUBLISH
     int ZS_ALLOW_SERVE
     int zs_confine(int flags, int child, uint64_t capabilities, zs_error *error)
+    int zs_drop(uint64_t capabilities, zs_error *error)

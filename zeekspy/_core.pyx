@@ -413,3 +413,9 @@ def confine(*, bint stops=False, bint publish=False, bint serve=False, int child
     cdef int flags = (ZS_ALLOW_STOPS if stops else 0) | (ZS_ALLOW_PUBLISH if publish else 0)
     flags |= ZS_ALLOW_SERVE if serve else 0
     check(zs_confine(flags, child, capabilities, &error), &error)
+
+
+def drop(uint64_t capabilities):
+    """Gives up all other capabilities, and the way to new ones, for good. CoreError where the kernel refuses."""
+    cdef zs_error error
+    check(zs_drop(capabilities, &error), &error)

@@ -2,7 +2,8 @@
 
 The sampler is confined (``confine.py``), and nothing that hangs, a disk, a socket, a command, is to hang its sampling.
 So before anything is attached to, a process is forked that gets windows and the status through one pipe, as lines of
-JSON, and gives what it has read and written through another. It ends when the first is closed.
+JSON, and gives what it has read and written through another. It ends when the first is closed. Of root's capabilities
+it keeps the one to write files, and all where it has commands to run.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO
 
+from zeekspy.confine import keep_files_alone
 from zeekspy.errors import FileError
 from zeekspy.rolling import shelf as shelves
 from zeekspy.rolling import window as windows
 from zeekspy.rolling.shelf import Shelf
-from zeekspy.rolling.sources import Asking, Counted, Reading, Source
+from zeekspy.rolling.sources import Asking, Command, Counted, Reading, Source
 from zeekspy.rolling.window import Arriving, Window
 
 LINE = 16 << 20
@@ -135,10 +137,10 @@ def _live(read: int, write: int, shelf: Shelf, sources: Sequence[Source]) -> Non
         # Whoever ends the watch, all that is caught is still to be written. Handlers, so that commands inherit none.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
             signal.signal(number, lambda *_: None)
+        if not any(isinstance(source, Command) for source in sources):  # which may need what whoever gave it has
+            keep_files_alone()
         _Process(write, shelf).run(read, sources)
         code = 0
-    except BrokenPipeError:
-        pass
     except BaseException as e:
         with suppress(Exception):
             print(f"zeekspy: what keeps the captures has failed: {type(e).__name__}: {e}", file=sys.stderr, flush=True)
@@ -177,11 +179,10 @@ class _Process:
         self._status({"running": False})  # also where the sampler was killed
 
     def _answered(self, number: int, found: Reading | str) -> None:
-        with suppress(OSError):
-            if isinstance(found, str):
-                self._say("failed", [number, found])
-            else:
-                self._say("read", [number, {n: [c.dropped, c.received, c.at] for n, c in found.items()}])
+        if isinstance(found, str):
+            self._say("failed", [number, found])
+        else:
+            self._say("read", [number, {n: [c.dropped, c.received, c.at] for n, c in found.items()}])
 
     def _keep(self, window: Window) -> None:
         profile = window.profile()
@@ -226,7 +227,8 @@ class _Process:
             self._status_failed = True
 
     def _say(self, tag: str, content: Any) -> None:
-        with self._lock:
+        # A sampler that was killed does not listen; what it has sent is still to be written.
+        with self._lock, suppress(BrokenPipeError):
             _write_all(self._write, _line(tag, content).encode())
 
 

@@ -196,16 +196,17 @@ class Session:
         """Adds a batch to the profile. Raises UnknownBuild when the layout proves wrong on real stacks."""
         self._add(batch)
         self.profile.duration_ns = round((time.monotonic() - self._began) * 1e9)
-        if isinstance(batch.lost, NoSuchTarget):
+        try:
+            if batch.lost is not None:
+                raise batch.lost
+            if not self.attachment.target.alive():
+                self.ended = "the target has exited or runs another program now"
+            else:
+                self._judge()
+                self._look(any(stack for _, stack, *_ in batch.runs))
+                self._reconsider()
+        except NoSuchTarget:  # also where it exits just now, while it is looked at between two polls
             self.ended = "the target has exited"
-        elif batch.lost is not None:
-            raise batch.lost
-        elif not self.attachment.target.alive():
-            self.ended = "the target has exited or runs another program now"
-        else:
-            self._judge()
-            self._look(any(stack for _, stack, *_ in batch.runs))
-            self._reconsider()
 
     def finish(self) -> None:
         """Puts the circumstances into the profile's ``meta``. UnknownBuild if no stack agreed with the layout."""

@@ -78,3 +78,24 @@ def test_the_end_of_the_target_ends_a_session(target: subprocess.Popen[bytes]) -
     assert "exited" in s.ended
     assert s.profile.total().count == s.stats()["samples"]
     assert (IDLE,) not in {stack for stack, _, v in s.profile if v.count > 5}
+
+
+@pytest.mark.live
+def test_the_end_of_the_target_between_two_polls_is_no_error(
+    target: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = session.StackCheck.look
+
+    def late(check: session.StackCheck) -> bool:
+        target.kill()
+        target.wait()
+        return look(check)
+
+    s = session.Session(session.attach(target.pid), 100)
+    monkeypatch.setattr(session.StackCheck, "look", late)
+    monkeypatch.setattr(session.StackCheck, "settled", False)
+    for _ in session.run([s], 20):
+        pass
+    s.finish()
+    assert s.ended == "the target has exited"
+    assert s.profile.total().count == s.stats()["samples"] > 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zeekspy import layout
 from zeekspy.capture import Header
-from zeekspy.errors import DebugInfoError, FileError, LayoutError, UnknownBuild
+from zeekspy.errors import DebugInfoError, FileError, LayoutError, NoSuchTarget, UnknownBuild
 from zeekspy.layout import Layout, load
 from zeekspy.target import Target
 
@@ -42,6 +42,10 @@ def candidates(target: Target, file: Path | None = None) -> Iterator[Candidate]:
         return
     try:
         found = _from_dwarf(target)
+    except FileError:
+        if target.alive():
+            raise
+        raise NoSuchTarget(f"process {target.pid} exited while its debug info was being read") from None
     except LayoutError as e:
         yield Candidate("debug info", None, str(e))
         return

@@ -11,7 +11,7 @@ from zeekspy.offsets import tables
 
 from zeekspy import choice
 from zeekspy.capture import Header
-from zeekspy.errors import BadLayout, DebugInfoError, FileError, UnknownBuild
+from zeekspy.errors import BadLayout, DebugInfoError, FileError, NoSuchTarget, UnknownBuild
 from zeekspy.layout import Layout
 from zeekspy.target import Target
 
@@ -49,6 +49,17 @@ def test_a_table_given_comes_first(kept: Path, tmp_path: Path) -> None:
     given = tmp_path / "given.json"
     given.write_text(TABLE.to_json())
     assert choice.choose(TARGET, given).origin == str(given)
+
+
+@pytest.mark.parametrize(("alive", "expected"), [(True, FileError), (False, NoSuchTarget)])
+def test_a_target_that_exits_meanwhile_is_gone(monkeypatch: pytest.MonkeyPatch, alive: bool, expected: type) -> None:
+    def unreadable(target: Target) -> Layout:
+        raise FileError("cannot open /proc/7/exe: No such file or directory")
+
+    monkeypatch.setattr(choice, "_from_dwarf", unreadable)
+    monkeypatch.setattr(Target, "alive", lambda target: alive)
+    with pytest.raises(expected):
+        choice.choose(replace(TARGET, version="99.0.0"))
 
 
 def test_then_the_cache_then_what_is_shipped(kept: Path) -> None:

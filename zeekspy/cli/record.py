@@ -145,12 +145,7 @@ def _record(args: argparse.Namespace, nodes: list[Node], outputs: list[Output], 
         else:
             sampling.room_for(among)
             sessions = []
-            for node in nodes:
-                try:
-                    sessions.append(join(node))
-                except NoSuchTarget:  # one that ends is what is to be followed
-                    if not args.follow:
-                        raise
+            sampling.join(sessions, nodes, join, more=args.follow)
         confinement = confine(
             [s.attachment.target.pid for s in sessions],
             sampling.engines(sessions, args.engine, more=args.follow),

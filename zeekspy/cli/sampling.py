@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,18 @@ def of_node(node: Node, args: argparse.Namespace, sharers: int) -> Session:
         labels=tuple((k, v) for k, v in labels.items() if v),
         among=sharers,
     )
+
+
+def join(sessions: list[Session], nodes: Iterable[Node], of: Callable[[Node], Session], *, more: bool) -> None:
+    """Adds the session ``of`` each node. ``more``: one that ends just now is no error, it may come again."""
+    from zeekspy.errors import NoSuchTarget
+
+    for node in nodes:
+        try:
+            sessions.append(of(node))
+        except NoSuchTarget:
+            if not more:
+                raise
 
 
 def engines(sessions: Iterable[Session], asked: str, *, more: bool) -> set[str]:

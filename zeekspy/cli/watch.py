@@ -148,7 +148,7 @@ def _watch(
 ) -> tuple[list[Session], Exception | None]:
     from zeekspy import session
     from zeekspy.confine import confine
-    from zeekspy.errors import FileError, LayoutError, NoSuchTarget, ZeekspyError
+    from zeekspy.errors import FileError, LayoutError, ZeekspyError
     from zeekspy.follow import Follower
     from zeekspy.rolling.watching import Watching, available_memory
 
@@ -161,12 +161,7 @@ def _watch(
         return sampling.of_node(node, args, among)
 
     sampling.room_for(among)
-    for node in nodes:
-        try:
-            sessions.append(join(node))
-        except NoSuchTarget:  # one that ends is what is to be followed
-            if not args.follow:
-                raise
+    sampling.join(sessions, nodes, join, more=args.follow)
     signalled = _Signalled()
     engines = sampling.engines(sessions, args.engine, more=args.follow)
     confinement = confine([s.attachment.target.pid for s in sessions], engines, others=args.follow)

@@ -1,6 +1,7 @@
 "use strict";
 // A flame graph on a canvas. Only what is at least half a pixel wide is visited, so that its size does not matter.
 
+const $ = id => document.getElementById(id);
 const ROW = 18, NARROWEST = 0.5, CHAR = 7.25;
 const TALLEST = 32000; // pixels that browsers give a canvas
 const KINDS = {
@@ -265,4 +266,31 @@ function about(f) {
   if (f.calls !== null) parts.push(`${f.calls.toLocaleString("en")} calls` + (f.perCall === null ? "" : `, ${f.perCall.toFixed(2)} us per call`));
   if (f.lines.length) parts.push("lines: " + f.lines.map(([line, share]) => `${line} (${percent(share, 1)})`).join(", "));
   return parts.join("\n");
+}
+
+// What all pages with a flame graph have: their words, and the keys. own(e) does what a key means to one of them alone,
+// and says whether it means something.
+function setUp(data, flame, toggle, refresh, search, own = () => false) {
+  addEventListener("keydown", e => {
+    if (e.ctrlKey || e.metaKey || e.altKey) return;
+    const typing = document.activeElement === $("search");
+    if (e.key === "Escape" && typing) { if ($("search").value) { $("search").value = ""; search(); } else $("graph").focus(); return; }
+    if (e.key === "Enter" && typing) { $("graph").focus(); return; }
+    if (typing) return;
+    if (e.key === "/") { $("search").focus(); $("search").select(); }
+    else if (!own(e)) {
+      if (e.key.startsWith("Arrow")) flame.move(e.key);
+      else if (e.key === "Enter" && document.activeElement.tagName !== "BUTTON") { if (flame.picked >= 0) flame.zoom(flame.picked); }
+      else if (e.key === "Escape") flame.out();
+      else if (Object.hasOwn(toggle, e.key)) { toggle[e.key](); refresh(); }
+      else return;
+    }
+    e.preventDefault();
+  });
+  $("search").addEventListener("input", search);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
+  $("title").textContent = data.title;
+  $("headline").textContent = data.headline;
+  $("said").textContent = data.said;
+  $("said").hidden = !data.said;
 }

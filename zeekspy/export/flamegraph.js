@@ -4,7 +4,6 @@ const compares = data.base !== null;
 const own = data.own.map(column => Float64Array.from(column)), totals = own.map(column => tree.totals(column));
 const baseTotals = compares ? data.base.own.map(column => tree.totals(column)) : null;
 const baseOwn = compares ? data.base.own : null;
-const $ = id => document.getElementById(id);
 const state = { value: data.value, core: data.scripts === 0, colours: compares ? "difference" : "kind", icicle: true, theme: null };
 const sum = column => column.reduce((a, b) => a + b, 0);
 const everything = own.map(sum), baseEverything = compares ? baseOwn.map(sum) : null;
@@ -116,27 +115,7 @@ const toggle = {
 
 function search() { flame.search(tester($("search").value)); changed(); }
 
-addEventListener("keydown", e => {
-  if (e.ctrlKey || e.metaKey || e.altKey) return;
-  const typing = document.activeElement === $("search");
-  if (e.key === "Escape" && typing) { if ($("search").value) { $("search").value = ""; search(); } else $("graph").focus(); return; }
-  if (e.key === "Enter" && typing) { $("graph").focus(); return; }
-  if (typing) return;
-  if (e.key === "/") { $("search").focus(); $("search").select(); }
-  else if (e.key.startsWith("Arrow")) flame.move(e.key);
-  else if (e.key === "Enter" && document.activeElement.tagName !== "BUTTON") { if (flame.picked >= 0) flame.zoom(flame.picked); }
-  else if (e.key === "Escape") flame.out();
-  else if (Object.hasOwn(toggle, e.key)) { toggle[e.key](); refresh(); }
-  else return;
-  e.preventDefault();
-});
-$("search").addEventListener("input", search);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
-
-$("title").textContent = data.title;
-$("headline").textContent = data.headline;
-$("said").textContent = data.said;
-$("said").hidden = !data.said;
+setUp(data, flame, toggle, refresh, search);
 const asked = readAddress();
 const value = data.values.findIndex(([name]) => name === asked.value);
 if (value >= 0) state.value = value;

@@ -1,6 +1,5 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const frames = framesOf(data), tree = new Tree(frames, data.depth, data.frame);
-const $ = id => document.getElementById(id);
 const ROWS = 50, CELL = 5, MOST_COLUMNS = 3600, AXIS = 18;
 const MODES = ["scripts", "on the CPU", "core", "idle", "everything"];
 const state = { value: data.value, mode: 0, range: null, theme: null };
@@ -210,28 +209,11 @@ function moveRange(by, extend) {
 
 function search() { flame.search(tester($("search").value)); countCells(); drawMap(); changed(); }
 
-addEventListener("keydown", e => {
-  if (e.ctrlKey || e.metaKey || e.altKey) return;
-  const typing = document.activeElement === $("search");
-  if (e.key === "Escape" && typing) { if ($("search").value) { $("search").value = ""; search(); } else $("graph").focus(); return; }
-  if (e.key === "Enter" && typing) { $("graph").focus(); return; }
-  if (typing) return;
-  if (e.key === "/") { $("search").focus(); $("search").select(); }
-  else if (document.activeElement === map && (e.key === "ArrowLeft" || e.key === "ArrowRight")) moveRange(e.key === "ArrowRight" ? 1 : -1, e.shiftKey);
-  else if (e.key.startsWith("Arrow")) flame.move(e.key);
-  else if (e.key === "Enter" && document.activeElement.tagName !== "BUTTON") { if (flame.picked >= 0) flame.zoom(flame.picked); }
-  else if (e.key === "Escape") flame.out();
-  else if (Object.hasOwn(toggle, e.key)) { toggle[e.key](); refresh(); }
-  else return;
-  e.preventDefault();
+setUp(data, flame, toggle, refresh, search, e => {
+  if (document.activeElement !== map || !["ArrowLeft", "ArrowRight"].includes(e.key)) return false;
+  moveRange(e.key === "ArrowRight" ? 1 : -1, e.shiftKey);
+  return true;
 });
-$("search").addEventListener("input", search);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
-
-$("title").textContent = data.title;
-$("headline").textContent = data.headline;
-$("said").textContent = data.said;
-$("said").hidden = !data.said;
 const asked = readAddress(), range = /^(\d+)-(\d+)$/.exec(asked.range ?? "");
 if (range && Number(range[1]) <= Number(range[2]) && Number(range[2]) < columns * ROWS) state.range = [Number(range[1]), Number(range[2])];
 if (Number(asked.mode) > 0 && Number(asked.mode) < MODES.length) state.mode = Number(asked.mode);

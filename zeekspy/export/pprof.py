@@ -29,6 +29,7 @@ from google.protobuf.message import EncodeError
 
 from zeekspy.errors import FileError
 from zeekspy.export.pprof_calls import comment as calls_comment
+from zeekspy.export.pprof_comments import place_row
 from zeekspy.export.pprof_latency import comment as latency_comment
 from zeekspy.export.pprof_message import Message
 from zeekspy.export.pprof_times import comment as times_comment
@@ -118,9 +119,8 @@ class _Tables:
     def bodies(self) -> Iterator[str]:
         """The comments that say of a function what its own fields do not."""
         for frame in dict.fromkeys(frame for place, (_, frame) in self._functions.items() if frame != guess(*place)):
-            b = frame.body
-            body = None if b is None else [b.file, b.first_line, b.last_line]
-            yield f"#body {_json([frame.kind, frame.name, body, frame.bodies, ' '.join(sorted(frame.flags))])}"
+            row = [frame.kind, frame.name, place_row(frame.body), frame.bodies, " ".join(sorted(frame.flags))]
+            yield f"#body {_json(row)}"
 
     def _line(self, frame: Frame) -> tuple[int, int]:
         found = self._lines.get(frame)

@@ -10,10 +10,10 @@ Beyond MAX_ROWS rows, those with the smallest numbers are left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-from zeekspy.profile import KINDS, Body, Frame, Profile
+from zeekspy.export.pprof_comments import body_at, is_place, place_row, tables, utf8
+from zeekspy.profile import KINDS, Frame, Profile
 
 PREFIX = "#calls "
 MAX_ROWS = 5000
@@ -30,20 +30,10 @@ def comment(profile: Profile) -> str | None:
     table: dict[str, Any] = {
         "at": profile.time_ns,
         "ns": profile.calls_ns,
-        "bodies": [[f.kind, utf8(f.name), _place(f.body), f.bodies, n] for f, n in most],
+        "bodies": [[f.kind, utf8(f.name), place_row(f.body), f.bodies, n] for f, n in most],
         "lines": [[n, [list(line) for line in chain]] for chain, n in lines],
     }
     return PREFIX + json.dumps(table, separators=(",", ":"))
-
-
-def tables(prefix: str, comments: list[str]) -> Iterator[Any]:
-    """What the comments with that prefix hold, as JSON; each once, and those that are not well-formed left out."""
-    for text in dict.fromkeys(c for c in comments if c.startswith(prefix)):
-        try:
-            table = json.loads(text.removeprefix(prefix))
-        except (ValueError, RecursionError):
-            continue
-        yield table
 
 
 def into(profile: Profile, comments: list[str]) -> None:
@@ -59,29 +49,12 @@ def into(profile: Profile, comments: list[str]) -> None:
                 profile.add_calls(part)
 
 
-def _place(body: Body | None) -> list[Any] | None:
-    return None if body is None else [utf8(body.file), body.first_line, body.last_line]
-
-
-def utf8(text: str | None) -> str | None:
-    """As the file's table of strings has it."""
-    return text if text is None else text.encode("utf-8", "backslashreplace").decode()
-
-
 def _add_body(part: Profile, row: Any) -> None:
     match row:
         case [None | str() as kind, None | str() as name, place, int(bodies), int(n)] if (
-            kind in (None, *KINDS) and 0 <= n < _MOST
+            kind in (None, *KINDS) and 0 <= n < _MOST and is_place(place)
         ):
-            body: Body | None
-            match place:
-                case [None | str() as file, int(first), int(last)]:
-                    body = Body(file, first, last)
-                case None:
-                    body = None
-                case _:
-                    return
-            part.calls[Frame(name, kind, None, None, body, bodies)] = n
+            part.calls[Frame(name, kind, None, None, body_at(place), bodies)] = n
 
 
 def _add_line(part: Profile, row: Any) -> None:

@@ -13,9 +13,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from zeekspy.export.pprof_calls import tables, utf8
+from zeekspy.export.pprof_comments import body_at, is_place, place_row, tables, utf8
 from zeekspy.latency import BUCKETS, MAX_HANDLERS, SLOWEST, Dispatch, Handled, Latency
-from zeekspy.profile import KINDS, Body, Frame, Profile
+from zeekspy.profile import KINDS, Frame, Profile
 
 PREFIX = "#latency "
 MAX_FRAMES = 1024
@@ -62,10 +62,8 @@ def into(profile: Profile, comments: list[str]) -> None:
 
 
 def _frame(frame: Frame) -> list[Any]:
-    b = frame.body
-    body = None if b is None else [utf8(b.file), b.first_line, b.last_line]
     flags = " ".join(sorted(frame.flags))
-    return [frame.kind, utf8(frame.name), body, frame.bodies, flags, utf8(frame.file), frame.line]
+    return [frame.kind, utf8(frame.name), place_row(frame.body), frame.bodies, flags, utf8(frame.file), frame.line]
 
 
 def _number(value: Any) -> bool:
@@ -120,14 +118,6 @@ def _read_frame(row: Any) -> Frame | None:
             str(flags),
             None | str() as file,
             line,
-        ] if kind in (None, *KINDS) and (line is None or type(line) is int):
-            body: Body | None
-            match place:
-                case [None | str() as at, int(first), int(last)]:
-                    body = Body(at, first, last)
-                case None:
-                    body = None
-                case _:
-                    return None
-            return Frame(name, kind, file, line, body, bodies, frozenset(flags.split()) & FLAGS)
+        ] if kind in (None, *KINDS) and is_place(place) and (line is None or type(line) is int):
+            return Frame(name, kind, file, line, body_at(place), bodies, frozenset(flags.split()) & FLAGS)
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +13,10 @@ from zeekspy.errors import FileError
 from zeekspy.export import pprof_calls, pprof_latency
 from zeekspy.export import pprof_foreign as foreign
 from zeekspy.export.pprof import FLAGS, guess, place_of
+from zeekspy.export.pprof_comments import body_at, is_place, tables
 from zeekspy.export.pprof_message import Message
 from zeekspy.export.pprof_times import times_of
-from zeekspy.profile import KINDS, Body, Frame, Labels, Profile, Stack
+from zeekspy.profile import KINDS, Frame, Labels, Profile, Stack
 
 MAX_BYTES = 64 << 20
 """Bounds what a file may decompress to: a million distinct stacks need 45 MB, parsing takes up to 25 times as much."""
@@ -161,33 +161,18 @@ def _locations(
 def _known_bodies(comments: list[str]) -> dict[tuple[str, str, int], Frame]:
     """The #body comments by the function they belong to. One that is not well-formed says nothing."""
     known: dict[tuple[str, str, int], Frame] = {}
-    for comment in comments:
-        match _parsed(comment, "#body "):
-            case [None | str() as kind, None | str() as name, place, int(bodies), str(flags)] if kind in (None, *KINDS):
-                body: Body | None
-                match place:
-                    case [None | str() as file, int(first), int(last)]:
-                        body = Body(file, first, last)
-                    case None:
-                        body = None
-                    case _:
-                        continue
-                frame = Frame(name, kind, None, None, body, bodies, frozenset(flags.split()) & FLAGS)
+    for row in tables("#body ", comments):
+        match row:
+            case [None | str() as kind, None | str() as name, place, int(bodies), str(flags)] if kind in (
+                None,
+                *KINDS,
+            ) and is_place(place):
+                frame = Frame(name, kind, None, None, body_at(place), bodies, frozenset(flags.split()) & FLAGS)
                 known.setdefault(place_of(frame), frame)
     return known
 
 
 def _meta(comments: list[str]) -> dict[str, Any]:
     """Profile.meta; of a merged file, what all its parts agree on."""
-    found = [m for c in comments if isinstance(m := _parsed(c, "#meta "), dict)]
+    found = [table for table in tables("#meta ", comments) if isinstance(table, dict)]
     return {k: v for k, v in found[0].items() if all(m.get(k) == v for m in found)} if found else {}
-
-
-def _parsed(comment: str, prefix: str) -> Any:
-    """The JSON after ``prefix``, None if there is none."""
-    if comment.startswith(prefix):
-        try:
-            return json.loads(comment.removeprefix(prefix))
-        except (ValueError, RecursionError):
-            return None
-    return None

@@ -33,20 +33,14 @@ int zs_sampler_create(struct zs_walker *walker, int pid, int engine, double hz, 
 		return zs_fail(error, ZS_ENOMEM, 0, 0, "sampler");
 	s->walker = walker;
 	zs_thread_init(&s->thread, sample_until, rest, s);
-	struct zs_times times = { 0 };
 	int rc = zs_task_init(&s->task, pid, error);
 	if (rc >= 0)
 		rc = zs_engine_init(&s->engine, engine, &s->task, error);
-	if (rc >= 0)
-		rc = zs_task_times(&s->task, &times, error);
 	if (rc < 0) {
 		zs_sampler_destroy(s);
 		return rc;
 	}
-	s->cpu_ns = times.cpu_ns;
-	s->waited_ns = times.waited_ns;
-	s->last_ns = zs_now_ns();
-	zs_clock_init(&s->clock, hz, seed, s->last_ns);
+	zs_clock_init(&s->clock, hz, seed, zs_now_ns());
 	*ret = s;
 	return ZS_OK;
 }
@@ -304,6 +298,18 @@ static void sample_until(void *arg)
 	}
 }
 
+// What was between the sampler's making and its first poll, such as our giving up of privileges, is nobody's time.
+static void begin_first(struct zs_sampler *s)
+{
+	struct zs_times times = { 0 };
+	s->rc = zs_task_times(&s->task, &times, &s->error);
+	s->cpu_ns = times.cpu_ns;
+	s->waited_ns = times.waited_ns;
+	s->last_ns = zs_now_ns();
+	zs_clock_restart(&s->clock, s->last_ns);
+	s->begun = true;
+}
+
 void zs_sampler_begin(struct zs_sampler *s)
 {
 	bool going = s->going;
@@ -313,6 +319,8 @@ void zs_sampler_begin(struct zs_sampler *s)
 	s->nruns = 0;
 	zs_dispatches_begin(&s->dispatches);
 	s->rc = ZS_OK;
+	if (!s->begun)
+		begin_first(s);
 }
 
 void zs_sampler_end(struct zs_sampler *s, struct zs_batch *ret)

@@ -33,6 +33,7 @@ struct zs_sampler {
 	uint64_t last_ns;
 	uint64_t earliest_ns; // of the next sample
 	uint64_t late;        // looks that the engine put off
+	bool begun;           // there was a poll
 	bool going;           // the thread has gone on after the last poll; what it brings belongs to the next one
 	int rc;               // of the poll, with its error
 	struct zs_error error;

@@ -298,7 +298,7 @@ struct zs_batch {
 struct zs_sampler;
 
 // engine: enum zs_engine_id; ZS_EPERM with errno EBUSY and the pid as addr if another process traces the target.
-// hz: 0.001 to 100000. seed: of the jitter; the schedule is a function of it.
+// hz: 0.001 to 100000. seed: of the jitter; the schedule is a function of it, and begins with the first poll.
 int zs_sampler_create(struct zs_walker *walker, int pid, int engine, double hz, uint64_t seed, struct zs_sampler **ret,
                       struct zs_error *error);
 // Goes on with another engine. Not during a poll.

@@ -12,7 +12,7 @@ MEANING = """
 A busy Zeek (tests/bench/load.zeek), and each engine at each rate with no limit on what it may cost (`--max-cpu
 100`). Moments that passed without a sample are counted as missed, never made up for. *CPU* is zeekspy's own, of
 a core. Of each second the kernel keeps 50 ms for threads of normal priority (`sched_rt_runtime_us`), in which
-`preempt` takes no samples: with -1 there it had 99.99 %.
+`preempt` takes no samples.
 """
 
 

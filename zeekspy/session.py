@@ -26,8 +26,8 @@ from zeekspy.stacks import StackTable
 from zeekspy.target import Target
 from zeekspy.timeline import Timeline
 
-LEAST_RUNS = 1 << 13
-"""Of times kept for each of many targets: more than a minute at 100 Hz."""
+LEAST_RUNS = 1 << 12
+"""Of times kept for each of many targets: more than half a minute at 100 Hz."""
 LOOKS = 50
 """At running stacks after each poll, until they have shown that the layout fits: a few milliseconds at most."""
 JUDGE_AFTER = 200
@@ -115,7 +115,7 @@ class Session:
         self.hz = hz
         self.profile = Profile(time_ns=time.time_ns(), period_ns=round(1e9 / hz))
         self._zero_ns = time.monotonic_ns()
-        shared = among if among <= several.EXACT else 2 * among  # what many keep is less use, and is memory that grows
+        shared = among if among <= several.EXACT else 4 * among  # what many keep is less use, and is memory that grows
         self.profile.times = self._times = Timeline(max(timeline.LIMIT // shared, LEAST_RUNS))
         if dispatch_counter(attachment.layout.fields, attachment.target.symbols):
             self.profile.latency = Latency()

@@ -1,8 +1,9 @@
 """What benchmarks run: a real Zeek under load, held at its beginning and end; zeekspy and bpftrace beside it.
 
 The Zeek's main thread runs on one CPU at real-time priority (``chrt -R -f 10 taskset -c 0``), so that whatever else
-the machine does is not measured; its other threads and zeekspy run where they like. ZEEKSPY_BENCH_PLACE=0 leaves Zeek
-where it wants to be.
+the machine does is not measured; its other threads and zeekspy run where they like. ``placed=False``, or ZEEKSPY_BENCH_PLACE=0
+for all, leaves Zeek where it wants to be: from threads of real-time priority the kernel keeps 50 ms of each second
+(sched_rt_runtime_us), and so from an engine that has to be above them.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class Run:
 
 
 @contextmanager
-def zeek(path: Path, arguments: Sequence[str], *, hold_end: bool = False) -> Iterator[Run]:
+def zeek(path: Path, arguments: Sequence[str], *, hold_end: bool = False, placed: bool = True) -> Iterator[Run]:
     """Starts it, and stops it once it is ready to work."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -147,7 +148,7 @@ def zeek(path: Path, arguments: Sequence[str], *, hold_end: bool = False) -> Ite
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                preexec_fn=_place,
+                preexec_fn=_place if placed else None,
             )
         run = Run(process, folder)
         watcher = threading.Thread(target=run.watch, args=(hold_end,))

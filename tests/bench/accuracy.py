@@ -30,9 +30,10 @@ without any bias have by chance. *Flags* are functions whose shares of all on-CP
 standard errors: by chance 4.6 % of those tested (expected {FEW} times or more). *Busy* is the time that our
 samples take for on-CPU over what the kernel accounted (1: right; less where looking takes a CPU from threads
 that the main thread waits for). *Seen* is the part of the accounted CPU time that the kernel's sampler saw: its
-timer waits while interrupts are off, as in context switches, so what is lost is hardly ever within a script, and
-its share times *seen* is the least that scripts can have had. *Whole*: of the stacks, every function known; *lines*: and every line. The last
-row is a second in-kernel sampler in place of ours: what this comparison shows when there is nothing to find.
+timer waits while interrupts are off, as in context switches, so what is lost is hardly ever within a script,
+and its share times *seen* is the least that scripts can have had. *Whole*: of the stacks, every function known;
+*lines*: and every line. The last row is a second in-kernel sampler in place of ours: what this comparison shows
+when there is nothing to find.
 """
 
 
@@ -185,7 +186,7 @@ def compare(engine: str, ours: Seen, theirs: Seen, stats: Counter[str]) -> tuple
     told = page.verdict(
         f"{engine}: the script share by CPU values is within 2 sigma of the kernel's",
         abs(cpu - y) <= error,
-        f"It is {100 * (cpu - y):+.1f} points off, and {100 * (cpu - y * seen):+.1f} points from its share times *seen*.",
+        f"It is {100 * (cpu - y):+.1f} points off, {100 * (cpu - y * seen):+.1f} from that share times *seen*.",
     )
     # As many flags as chance brings, and two standard deviations of that more.
     most = 0.0455 * len(tested) + 2 * math.sqrt(0.0455 * 0.9545 * len(tested))

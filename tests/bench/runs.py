@@ -1,9 +1,9 @@
 """What benchmarks run: a real Zeek under load, held at its beginning and end; zeekspy and bpftrace beside it.
 
 The Zeek's main thread runs on one CPU at real-time priority (``chrt -R -f 10 taskset -c 0``), so that whatever else
-the machine does is not measured; its other threads and zeekspy run where they like. ``placed=False``, or for all of them
-ZEEKSPY_BENCH_PLACE=0, leaves Zeek where it wants to be: from threads of real-time priority the kernel keeps 50 ms of
-each second (sched_rt_runtime_us), and so from an engine that has to be above them.
+the machine does is not measured; its other threads and zeekspy run where they like. ``placed=False``, or for all of
+them ZEEKSPY_BENCH_PLACE=0, leaves Zeek where it wants to be: from threads of real-time priority the kernel keeps
+50 ms of each second (sched_rt_runtime_us), and so from an engine that has to be above them.
 """
 
 from __future__ import annotations

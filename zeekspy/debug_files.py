@@ -28,6 +28,8 @@ RELOCATIONS = {"x86_64": {1: 8, 10: 4, 11: 4}, "aarch64": {257: 8, 258: 4}}
 DEBUG_ROOT = Path("/usr/lib/debug")
 FETCH = 600
 """Seconds that debuginfod-find may take: a Zeek's debug info has 100 MB and more."""
+PIECE = 32 << 20
+"""Of a section that is looked through."""
 MAX_SECTION = 4 << 30
 ZLIB_RATIO = 1032
 """zlib cannot shrink anything further: a section that claims to was forged to fill the disk."""
@@ -61,7 +63,14 @@ class DebugSection:
         return bytes(self.buffer[at : end if end >= 0 else limit])
 
     def holds(self, needle: bytes) -> bool:
-        return self.buffer.find(needle, self.start, self.end) >= 0
+        """Whether these bytes are anywhere in it. What was looked through does not stay in our memory: it is all of it."""
+        for at in range(self.start, self.end, PIECE):
+            found = self.buffer.find(needle, at, min(at + PIECE + len(needle) - 1, self.end)) >= 0
+            if isinstance(self.buffer, mmap.mmap):
+                self.buffer.madvise(mmap.MADV_DONTNEED)
+            if found:
+                return True
+        return False
 
 
 EMPTY = DebugSection(b"", 0, 0)

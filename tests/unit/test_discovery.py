@@ -100,7 +100,7 @@ def test_names_and_roles(more: dict[str, Any], name: str, role: str | None, by: 
     [
         {"argv": [ZEEK, "-j"], "comm": "zeek.stem"},
         {"argv": [ZEEK, "-a", "local"]},
-        {"argv": [ZEEK, "local"], "cwd": "/opt/zeek/spool/tmp/check-config-worker-1"},
+        {"argv": [ZEEK, "local"], "cwd": "/srv/zeek/spool/tmp/check-config-worker-1"},
         {"comm": "zeekctl", "exe": Path("/usr/bin/python3")},
         {"comm": "bash", "argv": ["bash", "/opt/zeek/share/zeekctl/scripts/run-zeek", "-1"], "exe": Path("/bin/bash")},
         {"state": "Z"},

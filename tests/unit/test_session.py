@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 import pytest
 from hypothesis import given
@@ -99,3 +100,14 @@ def test_the_end_of_the_target_between_two_polls_is_no_error(
     s.finish()
     assert s.ended == "the target has exited"
     assert s.profile.total().count == s.stats()["samples"] > 0
+
+
+@pytest.mark.live
+def test_the_schedule_begins_with_the_first_poll(target: subprocess.Popen[bytes]) -> None:
+    s = session.Session(session.attach(target.pid), 1000)
+    time.sleep(0.5)
+    s.take(s.poll())
+    samples, missed = s.progress()
+    assert samples > 0
+    assert missed < 250, "time before the first poll was taken for missed moments"
+    assert s.counters()["cpu_ns"] < 400_000_000, "and the target's CPU time of then for the recording's"

@@ -35,9 +35,9 @@ triggers (--on), several of them or joined by and, or, not and parentheses:
 
 examples:
   zeekspy watch workers --on 'stall>200ms' --on 'cpu>95%/30s and drops>0.1%' \\
-      --drops-from http://127.0.0.1:9991/metrics --out /var/tmp/captures
-  zeekspy watch --status /var/tmp/captures
-  zeekspy report /var/tmp/captures
+      --drops-from http://127.0.0.1:9991/metrics --out captures
+  zeekspy watch --status captures
+  zeekspy report captures
 """
 SIZES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -114,7 +114,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     if not triggers:
         raise UsageError("say when to write: --on TRIGGER", "As in --on 'stall>200ms'; zeekspy watch --help has them.")
     if args.out is None:
-        raise UsageError("say where captures go: --out DIR", "As in --out /var/tmp/captures.")
+        raise UsageError("say where captures go: --out DIR", "As in --out captures.")
     settings = Settings(
         tuple(triggers),
         args.ring,

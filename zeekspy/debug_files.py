@@ -63,7 +63,7 @@ class DebugSection:
         return bytes(self.buffer[at : end if end >= 0 else limit])
 
     def holds(self, needle: bytes) -> bool:
-        """Whether these bytes are anywhere in it. What was looked through does not stay in our memory: it is all of it."""
+        """Whether these bytes are anywhere in it. It looks through all of it, and leaves none of that in our memory."""
         for at in range(self.start, self.end, PIECE):
             found = self.buffer.find(needle, at, min(at + PIECE + len(needle) - 1, self.end)) >= 0
             if isinstance(self.buffer, mmap.mmap):
